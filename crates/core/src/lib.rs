@@ -1,0 +1,12 @@
+//! Waypost's core: what decides is here and is pure. No async, IO, clock, global randomness or logging: text, time and
+//! seeds come in as arguments, reasons go out as values. The shell around it is the `waypost` crate.
+#![warn(missing_docs)]
+
+pub mod catalogue;
+pub mod config;
+pub mod expr;
+pub mod policy;
+pub mod profile;
+pub mod registry;
+pub mod scan;
+pub mod units;

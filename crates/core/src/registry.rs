@@ -1,0 +1,499 @@
+//! What exists: providers, models, endpoints and their facts. Immutable once built; live state (health, latencies)
+//! is elsewhere and refers to it by index.
+
+use crate::profile::Task;
+use crate::units::{NanoUsd, Secret};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Index of a provider in [`Registry::providers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderIx(pub u16);
+
+/// Index of a model in [`Registry::models`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelIx(pub u16);
+
+/// Index of an endpoint in [`Registry::endpoints`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointIx(pub u16);
+
+/// Everything that can answer.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    /// In file order.
+    pub providers: Vec<Provider>,
+    /// In file order, which breaks ties between equal scores.
+    pub models: Vec<Model>,
+    /// Grouped by model, in the model's order; one for each credential of the provider.
+    pub endpoints: Vec<Endpoint>,
+    by_name: HashMap<Arc<str>, ModelIx>,
+}
+
+impl Registry {
+    /// Builds the index over names. The caller has made sure that names are unique and indices in range.
+    pub fn new(providers: Vec<Provider>, models: Vec<Model>, endpoints: Vec<Endpoint>) -> Self {
+        let by_name = models.iter().enumerate().map(|(i, m)| (m.name.clone(), ModelIx(i as u16))).collect();
+        Self { providers, models, endpoints, by_name }
+    }
+
+    /// The model of this exact name.
+    pub fn find(&self, name: &str) -> Option<ModelIx> {
+        self.by_name.get(name).copied()
+    }
+
+    /// A model by index.
+    pub fn model(&self, ix: ModelIx) -> &Model {
+        &self.models[ix.0 as usize]
+    }
+
+    /// An endpoint by index.
+    pub fn endpoint(&self, ix: EndpointIx) -> &Endpoint {
+        &self.endpoints[ix.0 as usize]
+    }
+
+    /// A provider by index.
+    pub fn provider(&self, ix: ProviderIx) -> &Provider {
+        &self.providers[ix.0 as usize]
+    }
+
+    /// All model indices, in file order.
+    pub fn model_ixs(&self) -> impl ExactSizeIterator<Item = ModelIx> + use<> {
+        (0..self.models.len() as u16).map(ModelIx)
+    }
+}
+
+/// An account at a vendor, or a local server.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// The operator's name for it.
+    pub name: Arc<str>,
+    /// The wire formats that it speaks, preferred first; never empty.
+    pub dialects: Vec<Dialect>,
+    /// Where the vendor's own paths begin, without a trailing slash: `https://api.openai.com/v1`. Empty for `simulated`.
+    pub base_url: String,
+    /// Credentials; each makes an endpoint of every model. Empty where the server needs none.
+    pub api_keys: Vec<Secret>,
+    /// Extra request headers, as configured (values may hold secrets).
+    pub headers: Vec<(String, Secret)>,
+    /// Forward `provider/anything` even where the registry does not know the model.
+    pub passthrough: bool,
+    /// Whether a stream may be asked for its usage with `stream_options` (a few look-alikes refuse the field).
+    pub stream_usage: bool,
+    /// Overrides of the global timeouts.
+    pub timeouts: Timeouts,
+    /// At most so many requests at once, over all its endpoints.
+    pub max_concurrency: Option<u32>,
+    /// Settings of the simulated provider, where the dialect is [`Dialect::Simulated`].
+    pub simulated: Option<Simulated>,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OpenAI Chat Completions, and embeddings.
+    OpenAi,
+    /// OpenAI Responses.
+    Responses,
+    /// Anthropic Messages.
+    Anthropic,
+    /// Gemini generateContent.
+    Gemini,
+    /// Bedrock Converse.
+    Bedrock,
+    /// Waypost's own simulated provider: no network.
+    Simulated,
+}
+
+/// Timeouts that a provider or a model may set; `None` inherits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect: Option<Duration>,
+    /// From sending a streaming request to its first real output.
+    pub first_token: Option<Duration>,
+    /// A non-streaming answer, whole.
+    pub response: Option<Duration>,
+    /// Between two chunks of a stream.
+    pub chunk: Option<Duration>,
+    /// One attempt, whole.
+    pub total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// Field by field: mine, else the other's.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            connect: self.connect.or(other.connect),
+            first_token: self.first_token.or(other.first_token),
+            response: self.response.or(other.response),
+            chunk: self.chunk.or(other.chunk),
+            total: self.total.or(other.total),
+        }
+    }
+}
+
+/// How the simulated provider behaves; all draws come from `seed` and the request's number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Simulated {
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Median time to the first token.
+    pub first_token: Duration,
+    /// Median time between tokens.
+    pub per_token: Duration,
+    /// Spread of both: sigma of a log-normal distribution (0: constant).
+    pub jitter: f64,
+    /// Median length of an answer, in tokens.
+    pub output_tokens: u32,
+    /// Probability of each fault, a request; together at most 1.
+    pub faults: Faults,
+    /// The `Retry-After` of a simulated 429.
+    pub retry_after: Duration,
+}
+
+impl Default for Simulated {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            first_token: Duration::from_millis(200),
+            per_token: Duration::from_millis(10),
+            jitter: 0.3,
+            output_tokens: 120,
+            faults: Faults::default(),
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Rates of simulated faults, each in 0..=1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// 429 with `Retry-After`.
+    pub rate_limit: f64,
+    /// 500, 502 or 503.
+    pub server_error: f64,
+    /// Accepts the request and never answers.
+    pub stall: f64,
+    /// The answer breaks off in the middle.
+    pub cut: f64,
+    /// The first token takes ten times as long.
+    pub slow_first_token: f64,
+    /// An answer without content.
+    pub empty: f64,
+    /// A 200 whose body is an error.
+    pub in_band_error: f64,
+}
+
+/// What is known of a model.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The name that clients and the configuration use.
+    pub name: Arc<str>,
+    /// Its endpoints; never empty.
+    pub endpoints: Vec<EndpointIx>,
+    /// Largest sum of input and output tokens.
+    pub context_window: Option<u32>,
+    /// Longest answer, in tokens.
+    pub max_output_tokens: Option<u32>,
+    /// What it can do; `None` where nothing is known, which excludes nothing.
+    pub capabilities: Option<Capabilities>,
+    /// `None`: unknown, which is not zero.
+    pub price: Option<Price>,
+    /// Expected quality of its answers.
+    pub quality: Quality,
+    /// Expected latency before anything was measured.
+    pub latency: Latency,
+    /// The operator's and the catalogue's tags: compliance, strengths, pools.
+    pub tags: Vec<Arc<str>>,
+    /// Lifecycle.
+    pub status: Status,
+    /// Overrides of its providers' timeouts.
+    pub timeouts: Timeouts,
+    /// Size tier, where the catalogue knows it.
+    pub tier: Option<Tier>,
+    /// Which public tokenizer counts its input exactly.
+    pub tokenizer: Tokenizer,
+}
+
+impl Model {
+    /// Whether the model carries `tag`.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|t| &**t == tag)
+    }
+}
+
+/// A model at a provider under one credential.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Whose endpoint it is.
+    pub model: ModelIx,
+    /// Where it is.
+    pub provider: ProviderIx,
+    /// The model's name there.
+    pub name: Arc<str>,
+    /// Relative share of traffic among the model's endpoints; more than 0.
+    pub weight: f32,
+    /// Index in [`Provider::api_keys`]; `None` where the provider has none.
+    pub key: Option<u16>,
+}
+
+/// Lifecycle of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// In service.
+    #[default]
+    Active,
+    /// In service, but ordered after active models of equal score.
+    Degraded,
+    /// Only a pin reaches it, with a warning in the reason.
+    Deprecated,
+    /// Out of service.
+    Offline,
+}
+
+/// Size tier of a model, by the catalogue's rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Prior quality 0.55.
+    Small,
+    /// Prior quality 0.70.
+    Medium,
+    /// Prior quality 0.80.
+    Large,
+    /// Prior quality 0.88.
+    Frontier,
+}
+
+impl Tier {
+    /// The quality that a model of this tier is taken to have until something better is known (DESIGN.md).
+    pub fn prior_quality(self) -> f32 {
+        match self {
+            Self::Small => 0.55,
+            Self::Medium => 0.70,
+            Self::Large => 0.80,
+            Self::Frontier => 0.88,
+        }
+    }
+}
+
+/// A public byte-pair encoding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tokenizer {
+    /// o200k_base: GPT-4o and later; the best public guess for models with a closed tokenizer.
+    #[default]
+    O200k,
+    /// cl100k_base: GPT-4 and GPT-3.5.
+    Cl100k,
+}
+
+/// A set of capabilities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities(pub u16);
+
+impl Capabilities {
+    /// Image input.
+    pub const VISION: Self = Self(1);
+    /// Audio input.
+    pub const AUDIO: Self = Self(1 << 1);
+    /// Video input.
+    pub const VIDEO: Self = Self(1 << 2);
+    /// File input (PDF and the like).
+    pub const DOCUMENTS: Self = Self(1 << 3);
+    /// Tool calls.
+    pub const TOOLS: Self = Self(1 << 4);
+    /// Several tool calls in one answer.
+    pub const PARALLEL_TOOLS: Self = Self(1 << 5);
+    /// JSON-schema output.
+    pub const STRUCTURED_OUTPUT: Self = Self(1 << 6);
+    /// Reasoning effort can be asked for.
+    pub const REASONING: Self = Self(1 << 7);
+    /// Streaming; every model unless `no_streaming` says otherwise.
+    pub const STREAMING: Self = Self(1 << 8);
+
+    /// Every capability with its configuration name, in display order. `STREAMING` is written `no_streaming`, inverted.
+    pub const NAMES: [(Self, &'static str); 8] = [
+        (Self::VISION, "vision"),
+        (Self::AUDIO, "audio"),
+        (Self::VIDEO, "video"),
+        (Self::DOCUMENTS, "documents"),
+        (Self::TOOLS, "tools"),
+        (Self::PARALLEL_TOOLS, "parallel_tools"),
+        (Self::STRUCTURED_OUTPUT, "structured_output"),
+        (Self::REASONING, "reasoning"),
+    ];
+
+    /// Both sets together.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in `self` and not in `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether `self` has all of `other`.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of what is in the set, in display order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES
+            .into_iter()
+            .chain([(Self::STREAMING, "streaming")])
+            .filter(move |(c, _)| self.has(*c))
+            .map(|(_, n)| n)
+    }
+}
+
+/// Prices in nano-US-dollars per million tokens. A rate that is absent falls back as its field says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Input tokens.
+    pub input: i64,
+    /// Output tokens.
+    pub output: i64,
+    /// Input tokens read from the provider's cache; else `input`.
+    pub cache_read: Option<i64>,
+    /// Input tokens written to the provider's cache; else `input`.
+    pub cache_write: Option<i64>,
+    /// Reasoning tokens; else `output`.
+    pub reasoning: Option<i64>,
+    /// Other rates for requests with a long input.
+    pub long: Option<LongPrice>,
+    /// Rates of the provider's batch API, input and output.
+    pub batch: Option<(i64, i64)>,
+}
+
+/// Rates that replace the usual ones when the input is longer than `above`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongPrice {
+    /// Input tokens beyond which these rates hold, for the whole request.
+    pub above: u32,
+    /// Input tokens.
+    pub input: i64,
+    /// Output tokens.
+    pub output: i64,
+    /// Cached input; else `input`.
+    pub cache_read: Option<i64>,
+    /// Cache writes; else `input`.
+    pub cache_write: Option<i64>,
+}
+
+/// What an attempt used. `input_tokens` includes cached tokens, `output_tokens` includes reasoning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All input, cached tokens included.
+    pub input_tokens: u64,
+    /// All output, reasoning included.
+    pub output_tokens: u64,
+    /// Of the input: read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Of the input: written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// Of the output: reasoning.
+    pub reasoning_tokens: u64,
+}
+
+impl Price {
+    /// What `usage` costs: summed in 128 bits, divided once, rounded half up.
+    pub fn cost(&self, usage: &Usage) -> NanoUsd {
+        NanoUsd(((self.micro_cost(usage) + 500_000) / 1_000_000) as i64)
+    }
+
+    /// As [`Price::cost`], rounded up: for reservations and caps.
+    pub fn cost_ceil(&self, usage: &Usage) -> NanoUsd {
+        NanoUsd(((self.micro_cost(usage) + 999_999) / 1_000_000) as i64)
+    }
+
+    /// Tokens times rates, in nano-dollars per million.
+    fn micro_cost(&self, u: &Usage) -> i128 {
+        let (mut input, mut output, mut read, mut write) = (self.input, self.output, self.cache_read, self.cache_write);
+        let mut reasoning = self.reasoning;
+        if let Some(long) = self.long.filter(|l| u.input_tokens > u64::from(l.above)) {
+            (input, output, read, write) = (long.input, long.output, long.cache_read, long.cache_write);
+            reasoning = None;
+        }
+        let cached = u.cache_read_tokens.saturating_add(u.cache_write_tokens);
+        let term = |tokens: u64, rate: i64| i128::from(tokens) * i128::from(rate);
+        term(u.input_tokens.saturating_sub(cached), input)
+            + term(u.cache_read_tokens, read.unwrap_or(input))
+            + term(u.cache_write_tokens, write.unwrap_or(input))
+            + term(u.output_tokens.saturating_sub(u.reasoning_tokens), output)
+            + term(u.reasoning_tokens, reasoning.unwrap_or(output))
+    }
+}
+
+/// Expected quality of a model's answers, 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quality {
+    /// Over all tasks; `None`: unknown.
+    pub default: Option<f32>,
+    /// Where a task differs, by [`Task::index`].
+    pub by_task: [Option<f32>; Task::COUNT],
+    /// Whether `default` is only the prior of the model's size tier.
+    pub prior: bool,
+}
+
+impl Quality {
+    /// For a task: its own figure, else the default.
+    pub fn of(&self, task: Task) -> Option<f32> {
+        self.by_task[task.index()].or(self.default)
+    }
+}
+
+/// Latency before anything was measured; weighs as 20 observations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Latency {
+    /// Milliseconds to the first token.
+    pub first_token_ms: f32,
+    /// Milliseconds a token after it.
+    pub per_token_ms: f32,
+}
+
+impl Default for Latency {
+    /// A mid-size hosted model: half a second, then 70 tokens a second.
+    fn default() -> Self {
+        Self { first_token_ms: 500.0, per_token_ms: 14.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cached_tokens_are_charged_once() {
+        let price = Price { input: 3_000_000_000, output: 15_000_000_000, cache_read: Some(300_000_000), ..Price::default() };
+        let usage = Usage { input_tokens: 1000, cache_read_tokens: 800, output_tokens: 10, ..Usage::default() };
+        // 200 × $3 + 800 × $0.3 + 10 × $15, a million
+        assert_eq!(price.cost(&usage), NanoUsd(990_000));
+    }
+
+    #[test]
+    fn costs_round_half_up_and_reservations_up() {
+        let price = Price { input: 400_000, ..Price::default() };
+        let one = Usage { input_tokens: 1, ..Usage::default() };
+        assert_eq!((price.cost(&one), price.cost_ceil(&one)), (NanoUsd(0), NanoUsd(1)));
+        let price = Price { input: 500_000, ..Price::default() };
+        assert_eq!(price.cost(&one), NanoUsd(1));
+        let huge = Usage { input_tokens: u64::from(u32::MAX), ..Usage::default() };
+        assert_eq!(Price { input: 1_000_000_000_000, ..Price::default() }.cost(&huge), NanoUsd(4_294_967_295_000_000));
+    }
+
+    #[test]
+    fn long_input_changes_every_rate() {
+        let long = LongPrice { above: 100, input: 2_000_000, output: 4_000_000, cache_read: None, cache_write: None };
+        let price = Price { input: 1_000_000, output: 1_000_000, long: Some(long), ..Price::default() };
+        let at = |input| price.cost(&Usage { input_tokens: input, output_tokens: 10, ..Usage::default() });
+        assert_eq!((at(100), at(101)), (NanoUsd(110), NanoUsd(242)));
+    }
+}

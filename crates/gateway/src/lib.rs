@@ -1,0 +1,3 @@
+//! The gateway as a library: everything around the core that does IO.
+
+pub mod store;

@@ -1,0 +1,103 @@
+//! The ledger: one record a request, one row an attempt, written in batches off the request path. It decides nothing.
+
+use std::sync::Arc;
+use waypost_core::profile::{Class, Task};
+use waypost_core::registry::Usage;
+use waypost_core::units::{NanoUsd, RequestId};
+
+/// One request that ended, with all its attempts.
+#[derive(Clone, Debug)]
+pub struct RequestRecord {
+    /// Identity, as in `x-waypost-request-id`.
+    pub id: RequestId,
+    /// Arrival, milliseconds since the Unix epoch.
+    pub unix_ms: i64,
+    /// Public id of the client key.
+    pub key: Option<Arc<str>>,
+    /// Team of the key.
+    pub team: Option<Arc<str>>,
+    /// Route that decided.
+    pub route: Option<Arc<str>>,
+    /// Stage that was named.
+    pub stage: Option<Arc<str>>,
+    /// `pin`, `stage`, `route`, `auto` or `fallback`.
+    pub level: &'static str,
+    /// Strategy that ordered the candidates.
+    pub strategy: &'static str,
+    /// Who waited.
+    pub class: Class,
+    /// What was asked for.
+    pub task: Task,
+    /// Estimated input tokens before the call.
+    pub estimated_input_tokens: u32,
+    /// Complexity, 0 to 1.
+    pub complexity: f32,
+    /// Whether the answer streamed.
+    pub stream: bool,
+    /// The model that answered, or the first choice where none did.
+    pub model: Option<Arc<str>>,
+    /// Whether an emergency model answered.
+    pub degraded: bool,
+    /// How it ended.
+    pub outcome: RequestOutcome,
+    /// HTTP status sent downstream.
+    pub status: u16,
+    /// Error `code` sent downstream.
+    pub code: Option<&'static str>,
+    /// Why this choice, one sentence.
+    pub reason: Arc<str>,
+    /// Arrival to the end of the answer, microseconds.
+    pub duration_us: u64,
+    /// What all attempts cost.
+    pub cost: NanoUsd,
+    /// What the same usage would have cost at the best single model (by configured quality); `None`: price unknown.
+    pub baseline_cost: Option<NanoUsd>,
+    /// Tags of the request and its key, `k=v`.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
+    /// Every upstream try, in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// Candidates and exclusions in full, as JSON; `None` where sampled out.
+    pub decision: Option<Box<str>>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// A whole answer was delivered.
+    Ok,
+    /// Refused before any attempt (key, limits, constraints, bad input).
+    Refused,
+    /// Every attempt failed.
+    Failed,
+    /// The stream broke after it had begun.
+    Cut,
+    /// The client went away.
+    Cancelled,
+}
+
+/// One upstream try.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// Registry model.
+    pub model: Arc<str>,
+    /// Provider.
+    pub provider: Arc<str>,
+    /// Model's name at the provider.
+    pub endpoint: Arc<str>,
+    /// `ok` or the kind of failure (`timeout`, `http_500`, `connect`, `empty`, `cut`, `cancelled`, …).
+    pub outcome: &'static str,
+    /// Upstream HTTP status; 0: none came.
+    pub status: u16,
+    /// Start, microseconds after the request's arrival.
+    pub start_us: u64,
+    /// Start to the first real output; streams only.
+    pub first_token_us: Option<u64>,
+    /// Start to the end.
+    pub duration_us: u64,
+    /// What it used.
+    pub usage: Usage,
+    /// `usage` was counted by Waypost, not reported by the provider.
+    pub estimated: bool,
+    /// What it cost; `None`: price unknown.
+    pub cost: Option<NanoUsd>,
+}
