@@ -5,8 +5,12 @@
 pub mod catalogue;
 pub mod config;
 pub mod expr;
+pub mod health;
+pub mod hints;
+pub mod nearest;
 pub mod policy;
 pub mod profile;
 pub mod registry;
+pub mod route;
 pub mod scan;
 pub mod units;

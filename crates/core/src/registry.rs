@@ -29,13 +29,36 @@ pub struct Registry {
     /// Grouped by model, in the model's order; one for each credential of the provider.
     pub endpoints: Vec<Endpoint>,
     by_name: HashMap<Arc<str>, ModelIx>,
+    listed: usize,
 }
 
 impl Registry {
-    /// Builds the index over names. The caller has made sure that names are unique and indices in range.
-    pub fn new(providers: Vec<Provider>, models: Vec<Model>, endpoints: Vec<Endpoint>) -> Self {
+    /// Builds the index over names, and one unlisted model for each provider that passes unknown names through. The
+    /// caller has made sure that names are unique and indices in range.
+    pub fn new(providers: Vec<Provider>, mut models: Vec<Model>, mut endpoints: Vec<Endpoint>) -> Self {
         let by_name = models.iter().enumerate().map(|(i, m)| (m.name.clone(), ModelIx(i as u16))).collect();
-        Self { providers, models, endpoints, by_name }
+        let listed = models.len();
+        for (i, provider) in providers.iter().enumerate().filter(|(_, p)| p.passthrough) {
+            let model = ModelIx(models.len() as u16);
+            let first = endpoints.len() as u16;
+            let keys: Vec<_> = match provider.api_keys.len() as u16 {
+                0 => vec![None],
+                n => (0..n).map(Some).collect(),
+            };
+            let name: Arc<str> = "*".into();
+            let at = ProviderIx(i as u16);
+            endpoints.extend(keys.iter().map(|&key| Endpoint { model, provider: at, name: name.clone(), weight: 1.0, key }));
+            let mut passed = Model::unknown(format!("{}/*", provider.name).into());
+            passed.endpoints = (first..endpoints.len() as u16).map(EndpointIx).collect();
+            models.push(passed);
+        }
+        Self { providers, models, endpoints, by_name, listed }
+    }
+
+    /// The unlisted model through which a provider takes any name; `None` unless it says `passthrough: true`.
+    pub fn passthrough(&self, provider: ProviderIx) -> Option<ModelIx> {
+        let unlisted = (self.listed..self.models.len()).map(|i| ModelIx(i as u16));
+        unlisted.into_iter().find(|m| self.endpoint(self.model(*m).endpoints[0]).provider == provider)
     }
 
     /// The model of this exact name.
@@ -58,9 +81,9 @@ impl Registry {
         &self.providers[ix.0 as usize]
     }
 
-    /// All model indices, in file order.
+    /// The models that the configuration names, in file order.
     pub fn model_ixs(&self) -> impl ExactSizeIterator<Item = ModelIx> + use<> {
-        (0..self.models.len() as u16).map(ModelIx)
+        (0..self.listed as u16).map(ModelIx)
     }
 }
 
@@ -218,6 +241,25 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model of which nothing is known but its name; it has no endpoints yet.
+    pub fn unknown(name: Arc<str>) -> Self {
+        Self {
+            name,
+            endpoints: Vec::new(),
+            context_window: None,
+            max_output_tokens: None,
+            capabilities: None,
+            price: None,
+            quality: Quality::default(),
+            latency: Latency::default(),
+            tags: Vec::new(),
+            status: Status::Active,
+            timeouts: Timeouts::default(),
+            tier: None,
+            tokenizer: Tokenizer::default(),
+        }
+    }
+
     /// Whether the model carries `tag`.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|t| &**t == tag)

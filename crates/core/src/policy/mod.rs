@@ -1,6 +1,14 @@
 //! Policies: what the operator wants for a route, a stage or `auto`. Here as data; each strategy's arithmetic is a
 //! file beside this one. A strategy reads the profile and the estimates and returns scores; it updates nothing.
 
+pub(crate) mod balanced;
+pub(crate) mod cost;
+pub(crate) mod latency;
+pub(crate) mod quality;
+pub(crate) mod score;
+pub(crate) mod value;
+pub(crate) mod weighted;
+
 use crate::expr::Expr;
 use crate::profile::{Class, Task};
 use crate::registry::ModelIx;

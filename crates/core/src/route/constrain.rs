@@ -1,0 +1,413 @@
+//! Hard constraints: what removes a model before any scoring, in DESIGN.md's order, each with its typed reason.
+//!
+//! What is not known does not exclude, except where a cap or a floor depends on it.
+
+use super::resolve::{Level, Limits, Pinned, Proposal};
+use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
+use crate::config::Config;
+use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Status};
+use crate::units::{Instant, NanoUsd, Now};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A model that may not answer, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exclusion {
+    /// Which model.
+    pub model: ModelIx,
+    /// The first constraint that it breaks.
+    pub reason: Reason,
+}
+
+/// Why a model may not answer; `Display` is the detail for users.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// It lacks a tag that this request needs.
+    Compliance(Arc<str>),
+    /// The key may not use it.
+    NotAllowed,
+    /// It cannot do what the request needs.
+    Capability(Capabilities),
+    /// The request does not fit.
+    ContextWindow {
+        /// Input tokens.
+        input: u32,
+        /// Output tokens kept free.
+        output: u32,
+        /// What the model has.
+        window: u32,
+    },
+    /// Its expected cost is over a cap.
+    PriceCap(NanoUsd, NanoUsd),
+    /// Its expected latency is over a cap, milliseconds.
+    LatencyCap(f32, f32),
+    /// Its expected quality is under the floor.
+    QualityFloor(Option<f32>, f32),
+    /// Out of service by configuration.
+    Offline,
+    /// Deprecated; only a pin reaches it.
+    Deprecated,
+    /// Every endpoint's breaker is open, until this instant where known.
+    BreakerOpen(Option<Duration>),
+    /// Every endpoint asked to be left alone for so long.
+    RateLimited(Duration),
+    /// A cap depends on its price, which nobody stated.
+    NoPrice,
+}
+
+impl Reason {
+    /// The stable name (INTERFACE.md).
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Compliance(_) => "compliance",
+            Self::NotAllowed => "not_allowed",
+            Self::Capability(_) => "capability",
+            Self::ContextWindow { .. } => "context_window",
+            Self::PriceCap(..) => "price_cap",
+            Self::LatencyCap(..) => "latency_cap",
+            Self::QualityFloor(..) => "quality_floor",
+            Self::Offline => "offline",
+            Self::Deprecated => "deprecated",
+            Self::BreakerOpen(_) => "breaker_open",
+            Self::RateLimited(_) => "rate_limited",
+            Self::NoPrice => "no_price",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compliance(tag) => write!(f, "lacks the tag `{tag}` that this request requires"),
+            Self::NotAllowed => f.write_str("not in the key's `models`"),
+            Self::Capability(missing) => {
+                write!(f, "cannot do {}", missing.names().collect::<Vec<_>>().join(", "))
+            }
+            Self::ContextWindow { input, output, window } => {
+                let needs = u64::from(*input) + u64::from(*output);
+                write!(f, "needs {} tokens ({} in, {} reserved for the answer), has {}", grouped(needs),
+                    grouped(u64::from(*input)), grouped(u64::from(*output)), grouped(u64::from(*window)))
+            }
+            Self::PriceCap(cost, cap) => write!(f, "expected to cost ${cost}, the cap is ${cap}"),
+            Self::LatencyCap(ms, cap) => write!(f, "expected to take {ms:.0} ms, the cap is {cap:.0} ms"),
+            Self::QualityFloor(Some(q), floor) => write!(f, "expected quality {q:.2}, the floor is {floor:.2}"),
+            Self::QualityFloor(None, floor) => write!(f, "its quality is unknown, the floor is {floor:.2}"),
+            Self::Offline => f.write_str("`status: offline` in the configuration"),
+            Self::Deprecated => f.write_str("`status: deprecated`: only a request that names it reaches it"),
+            Self::BreakerOpen(Some(left)) => {
+                write!(f, "every endpoint failed lately; the next try is in {:.1} s", left.as_secs_f64())
+            }
+            Self::BreakerOpen(None) => f.write_str("every endpoint failed lately and is being tried"),
+            Self::RateLimited(left) => write!(f, "the provider asked to wait {:.1} s more", left.as_secs_f64()),
+            Self::NoPrice => f.write_str("its price is unknown, and a cost cap depends on it: set `price`"),
+        }
+    }
+}
+
+/// 9112 as `9,112`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// One search for candidates: what was considered, what passed, what did not.
+pub(super) struct Search<'a> {
+    config: &'a Config,
+    ask: &'a Ask<'a>,
+    live: &'a dyn Live,
+    pub now: Now,
+    pub vars: &'a LazyVars<'a>,
+    proposal: &'a Proposal<'a>,
+    /// Tags of the compliance rules that hold.
+    compliance: Vec<&'a Arc<str>>,
+    pub passed: Vec<Candidate>,
+    pub excluded: Vec<Exclusion>,
+    /// Excluded only because of a rate-limit hint: they return if nothing else is left.
+    limited: Vec<(Candidate, Duration)>,
+    /// Some exclusion would not have happened without the caller's hints.
+    hints_excluded: bool,
+    pub fell_back: bool,
+}
+
+/// Which constraints hold for a model.
+#[derive(Clone, Copy, PartialEq)]
+enum Check {
+    /// All of them.
+    Full,
+    /// All but the caller's hints.
+    WithoutHints,
+    /// Compliance, allow-lists, capabilities, window and lifecycle: what an emergency model must meet.
+    Essential,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        ask: &'a Ask<'a>,
+        live: &'a dyn Live,
+        now: Now,
+        vars: &'a LazyVars<'a>,
+        proposal: &'a Proposal<'a>,
+    ) -> Self {
+        // A rule that cannot be evaluated holds: compliance fails closed.
+        let holds = config.compliance.iter().filter(|rule| rule.when.test(vars.read()).unwrap_or(true));
+        let compliance = holds.flat_map(|rule| &rule.require).collect();
+        let (passed, excluded, limited) = (Vec::new(), Vec::new(), Vec::new());
+        Self { config, ask, live, now, vars, proposal, compliance, passed, excluded, limited, hints_excluded: false, fell_back: false }
+    }
+
+    pub(super) fn config(&self) -> &'a Config {
+        self.config
+    }
+
+    pub(super) fn ask(&self) -> &'a Ask<'a> {
+        self.ask
+    }
+
+    pub(super) fn task(&self) -> crate::profile::Task {
+        self.ask.profile.task
+    }
+
+    /// Considers every model that the proposal names.
+    pub(super) fn consider_all(&mut self) {
+        if let Some(pin) = self.proposal.pinned.clone() {
+            self.consider(&pin);
+        } else {
+            let policy = &self.proposal.policy;
+            let all;
+            let candidates: &[ModelIx] = if !policy.candidates.is_empty() {
+                &policy.candidates
+            } else if self.proposal.level == Level::Stage {
+                &[]
+            } else {
+                all = self.config.registry.model_ixs().collect::<Vec<_>>();
+                &all
+            };
+            self.passed.reserve(candidates.len());
+            if let Some(first) = self.proposal.first {
+                self.consider(&self.plain(first));
+            }
+            for &model in candidates.iter().filter(|m| Some(**m) != self.proposal.first) {
+                self.consider(&self.plain(model));
+            }
+        }
+        // A rate-limit hint only orders: it never takes the last one.
+        let limited = std::mem::take(&mut self.limited);
+        if self.passed.is_empty() {
+            self.passed.extend(limited.into_iter().map(|(c, _)| c));
+        } else {
+            let reason = |(c, left): (Candidate, _)| Exclusion { model: c.model, reason: Reason::RateLimited(left) };
+            self.excluded.extend(limited.into_iter().map(reason));
+        }
+    }
+
+    fn plain(&self, model: ModelIx) -> Pinned {
+        Pinned { model, provider: None, upstream_name: None, price: self.config.registry.model(model).price }
+    }
+
+    fn consider(&mut self, pin: &Pinned) {
+        match self.check(pin, Check::Full) {
+            Ok(candidate) => match self.rate_limit(pin) {
+                Some(left) => self.limited.push((candidate, left)),
+                None => self.passed.push(candidate),
+            },
+            Err(reason) => {
+                let by_cap = matches!(reason, Reason::PriceCap(..) | Reason::LatencyCap(..) | Reason::QualityFloor(..) | Reason::NoPrice);
+                if by_cap && self.check(pin, Check::WithoutHints).is_ok() {
+                    self.hints_excluded = true;
+                }
+                self.excluded.push(Exclusion { model: pin.model, reason });
+            }
+        }
+    }
+
+    /// Whether nothing is left, and something would be without the caller's hints.
+    pub(super) fn only_hints_excluded(&self) -> bool {
+        self.hints_excluded && self.proposal.level != Level::Pin
+    }
+
+    /// Level 4: the configured fallback against the operator's constraints.
+    pub(super) fn global_fallback(&mut self) -> Vec<Candidate> {
+        let Some(model) = self.config.fallback_model else { return Vec::new() };
+        let Ok(candidate) = self.check(&self.plain(model), Check::WithoutHints) else { return Vec::new() };
+        self.fell_back = true;
+        self.excluded.retain(|e| e.model != model);
+        vec![Candidate { degraded: true, ..candidate }]
+    }
+
+    /// The emergency list, behind everything else.
+    pub(super) fn emergency(&mut self, candidates: &[Candidate]) -> Vec<Candidate> {
+        let mut out = Vec::new();
+        for &model in &self.proposal.policy.emergency {
+            if candidates.iter().any(|c| c.model == model) {
+                continue;
+            }
+            match self.check(&self.plain(model), Check::Essential) {
+                Ok(candidate) => {
+                    self.excluded.retain(|e| e.model != model);
+                    out.push(Candidate { degraded: true, ..candidate });
+                }
+                Err(reason) if !self.excluded.iter().any(|e| e.model == model) => {
+                    self.excluded.push(Exclusion { model, reason });
+                }
+                Err(_) => {}
+            }
+        }
+        out
+    }
+
+    /// Every hard constraint in DESIGN.md's order.
+    fn check(&self, pin: &Pinned, check: Check) -> Result<Candidate, Reason> {
+        let model = self.config.registry.model(pin.model);
+        self.tags(model)?;
+        if self.ask.key.is_some_and(|k| !k.models.is_empty() && !k.models.contains(&pin.model)) {
+            return Err(Reason::NotAllowed);
+        }
+        if let Some(missing) = model.capabilities.map(|has| self.ask.profile.needs.without(has)).filter(|m| !m.is_empty()) {
+            return Err(Reason::Capability(missing));
+        }
+        let output = estimate::output_tokens(self.ask, self.live, &self.proposal.policy, pin.model, model);
+        let input = self.window(pin, model, output)?;
+        let n = self.ask.profile.n.max(1);
+        let mut estimate = Estimate {
+            input_tokens: input,
+            output_tokens: output,
+            cost: estimate::cost(pin.price.as_ref(), input, output, n),
+            latency_ms: estimate::latency_ms(self.live, self.endpoints(pin), output, self.now.instant),
+            quality: model.quality.of(self.ask.profile.task),
+        };
+        if check != Check::Essential {
+            self.caps(pin, model, &mut estimate, check)?;
+        }
+        match model.status {
+            Status::Offline => return Err(Reason::Offline),
+            Status::Deprecated if self.proposal.pinned.is_none() => return Err(Reason::Deprecated),
+            Status::Deprecated | Status::Degraded | Status::Active => {}
+        }
+        self.breaker(pin)?;
+        let (model, provider, upstream_name, price) = (pin.model, pin.provider, pin.upstream_name.clone(), pin.price);
+        Ok(Candidate { model, provider, upstream_name, price, estimate, score: 0.0, degraded: false })
+    }
+
+    fn tags(&self, model: &Model) -> Result<(), Reason> {
+        let policy = self.proposal.policy.require.iter().chain(&self.proposal.surface_tags);
+        let mut required = self.compliance.iter().copied().chain(policy);
+        required.find(|tag| !model.has_tag(tag)).map_or(Ok(()), |tag| Err(Reason::Compliance(tag.clone())))
+    }
+
+    /// Input tokens, where they fit the window; counted exactly where the estimate is within 15 % of deciding.
+    fn window(&self, pin: &Pinned, model: &Model, expected: u32) -> Result<u32, Reason> {
+        let mut input = estimate::input_tokens(self.ask, self.live, pin.model);
+        let Some(window) = model.context_window else { return Ok(input) };
+        let output = self.ask.profile.max_output_tokens.unwrap_or(expected);
+        let need = |input: u32| u64::from(input) + u64::from(output);
+        if need(input) * 100 > u64::from(window) * 85 && need(input) * 100 < u64::from(window) * 115 + 100 {
+            input = (self.ask.exact_tokens)(model.tokenizer);
+        }
+        if need(input) > u64::from(window) {
+            return Err(Reason::ContextWindow { input, output, window });
+        }
+        Ok(input)
+    }
+
+    fn caps(&self, pin: &Pinned, model: &Model, estimate: &mut Estimate, check: Check) -> Result<(), Reason> {
+        let hints = Limits {
+            min_quality: self.ask.hints.min_quality,
+            max_cost: self.ask.hints.max_cost,
+            max_latency_ms: self.ask.hints.max_latency_ms,
+        };
+        let limits = if check == Check::Full { self.proposal.limits.and(hints) } else { self.proposal.limits };
+        if let Some(cap) = limits.max_cost {
+            let Some(mut cost) = estimate.cost else { return Err(Reason::NoPrice) };
+            if (cost.0 - cap.0).abs() * 10 < cap.0 {
+                estimate.input_tokens = (self.ask.exact_tokens)(model.tokenizer);
+                let n = self.ask.profile.n;
+                cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n).unwrap_or(cost);
+                estimate.cost = Some(cost);
+            }
+            if cost > cap {
+                return Err(Reason::PriceCap(cost, cap));
+            }
+        }
+        if let Some(cap) = limits.max_latency_ms.filter(|cap| estimate.latency_ms > *cap) {
+            return Err(Reason::LatencyCap(estimate.latency_ms, cap));
+        }
+        match limits.min_quality {
+            Some(floor) if estimate.quality.is_none_or(|q| q < floor) => {
+                Err(Reason::QualityFloor(estimate.quality, floor))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn breaker(&self, pin: &Pinned) -> Result<(), Reason> {
+        let mut retry: Option<Instant> = None;
+        for ix in self.endpoints(pin) {
+            let view = self.live.endpoint(ix);
+            if view.admits {
+                return Ok(());
+            }
+            retry = match (retry, view.retry_at) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        Err(Reason::BreakerOpen(retry.map(|at| at.since(self.now.instant))))
+    }
+
+    /// How long every endpoint that is in service still asks to be left alone; `None` where one does not.
+    fn rate_limit(&self, pin: &Pinned) -> Option<Duration> {
+        let views = self.endpoints(pin).map(|ix| self.live.endpoint(ix)).filter(|v| v.admits);
+        let left = views.map(|v| v.rate_limited_until.map_or(Duration::ZERO, |until| until.since(self.now.instant)));
+        left.min().filter(|left| !left.is_zero())
+    }
+
+    fn endpoints<'b>(&'b self, pin: &'b Pinned) -> impl Iterator<Item = EndpointIx> + 'b {
+        let registry = &self.config.registry;
+        let here = move |ix: &EndpointIx| pin.provider.is_none_or(|p| registry.endpoint(*ix).provider == p);
+        registry.model(pin.model).endpoints.iter().copied().filter(here)
+    }
+}
+
+/// The refusal that follows from the exclusions, when nothing is left (INTERFACE.md).
+pub(super) fn refusal(config: &Config, excluded: &[Exclusion], _now: Now, level: Level) -> Refusal {
+    let out_of_service = |e: &&Exclusion| matches!(e.reason, Reason::Offline | Reason::Deprecated);
+    let mut counted: Vec<&Exclusion> = excluded.iter().filter(|e| !out_of_service(e)).collect();
+    if counted.is_empty() {
+        counted = excluded.iter().collect();
+    }
+    let all = |test: fn(&Reason) -> bool| !counted.is_empty() && counted.iter().all(|e| test(&e.reason));
+    let waits = counted.iter().filter_map(|e| match e.reason {
+        Reason::BreakerOpen(left) => Some(left.unwrap_or(Duration::from_secs(1))),
+        Reason::RateLimited(left) => Some(left),
+        _ => None,
+    });
+    let wait = waits.min();
+    let kind = if all(|r| matches!(r, Reason::NotAllowed)) {
+        RefusalKind::NotAllowed
+    } else if all(|r| matches!(r, Reason::ContextWindow { .. })) {
+        RefusalKind::ContextLengthExceeded
+    } else if wait.is_some() {
+        RefusalKind::NoCandidates
+    } else {
+        RefusalKind::ConstraintViolated
+    };
+    let list: Vec<String> = excluded
+        .iter()
+        .map(|e| format!("{} ({}: {})", config.registry.model(e.model).name, e.reason.name(), e.reason))
+        .collect();
+    let message = match (kind, list.as_slice()) {
+        (_, []) => "no model is configured for this request".to_owned(),
+        (RefusalKind::ConstraintViolated, [one]) if level == Level::Pin => format!("the model named cannot take this request: {one}"),
+        (_, many) => format!("no model can take this request: {}", many.join("; ")),
+    };
+    Refusal { kind, message, retry_after: wait.map(|w| w.max(Duration::from_secs(1))) }
+}

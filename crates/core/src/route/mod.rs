@@ -1,0 +1,207 @@
+//! Deciding: which models may answer a request, in which order, and why.
+//!
+//! [`decide`] is a pure function of the configuration, the request, the live views, the time and a seed. It calls no
+//! model, changes no state and logs nothing: its reasons are values. Wire formats never appear here.
+
+mod constrain;
+mod estimate;
+mod explain;
+mod order;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+pub use constrain::{Exclusion, Reason};
+pub use estimate::Estimate;
+pub use explain::{explain, profile_json};
+pub use resolve::Level;
+
+use crate::config::{Config, Key};
+use crate::expr::{Headers, Vars};
+use crate::health::EndpointView;
+use crate::hints::Hints;
+use crate::policy::Strategy;
+use crate::profile::{Profile, Task};
+use crate::registry::{EndpointIx, ModelIx, Price, ProviderIx, Tokenizer};
+use crate::units::{Now, Rng};
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One request, as deciding sees it.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The `model` that the client sent.
+    pub model: &'a str,
+    /// What the request looks like.
+    pub profile: &'a Profile,
+    /// What the caller says beside it.
+    pub hints: &'a Hints,
+    /// Tags of the key and the request together; the key's win.
+    pub tags: &'a [(Arc<str>, Arc<str>)],
+    /// The client key, where keys are asked for.
+    pub key: Option<&'a Key>,
+    /// The request's headers, for expressions.
+    pub headers: &'a Headers<'a>,
+    /// Exact input tokens by a public tokenizer; called only where it decides.
+    pub exact_tokens: &'a dyn Fn(Tokenizer) -> u32,
+}
+
+/// Live state that deciding reads.
+pub trait Live {
+    /// Breaker, hints and latencies of one endpoint.
+    fn endpoint(&self, ix: EndpointIx) -> EndpointView;
+    /// Factor from the estimated to the billed input tokens of a model; 1 until something was learned.
+    fn token_factor(&self, model: ModelIx) -> f32;
+    /// Expected output tokens of a task at a model, given the prior.
+    fn expected_output(&self, model: ModelIx, task: Task, prior: f32) -> f32;
+}
+
+/// A model that may answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Which model.
+    pub model: ModelIx,
+    /// Only its endpoints at this provider (`provider/model`).
+    pub provider: Option<ProviderIx>,
+    /// The name to send upstream where it is not the endpoint's own (`passthrough`).
+    pub upstream_name: Option<Arc<str>>,
+    /// Prices that hold for it; `None`: unknown.
+    pub price: Option<Price>,
+    /// What it is expected to do.
+    pub estimate: Estimate,
+    /// By the strategy: higher goes first.
+    pub score: f64,
+    /// An emergency model, or the global fallback: its use is marked.
+    pub degraded: bool,
+}
+
+/// What was decided, and why.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Who proposed the candidates.
+    pub level: Level,
+    /// Index of the route that decided.
+    pub route: Option<usize>,
+    /// Index of the stage that was named, for records and floors even where a pin decided.
+    pub stage: Option<usize>,
+    /// Name of the strategy that ordered them; `pin` where nothing was to order.
+    pub strategy: &'static str,
+    /// One sentence.
+    pub reason: String,
+    /// In the order of trying.
+    pub candidates: Vec<Candidate>,
+    /// Everything that was considered and may not answer.
+    pub excluded: Vec<Exclusion>,
+    /// The candidates may be tried only in part: one model, no fallback.
+    pub no_fallback: bool,
+    /// Why nobody may answer; set exactly where `candidates` is empty.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a request is refused before any attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Stable kind; the shell maps it to a status and a code.
+    pub kind: RefusalKind,
+    /// For the user: what, where, how much, and the way out.
+    pub message: String,
+    /// When it may be worth trying again.
+    pub retry_after: Option<Duration>,
+}
+
+/// Kinds of refusal (INTERFACE.md, "Errors").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The request itself is malformed.
+    InvalidRequest,
+    /// Unknown model, route or stage.
+    ModelNotFound,
+    /// Key, stage or model not allowed.
+    NotAllowed,
+    /// Larger than every allowed model's window.
+    ContextLengthExceeded,
+    /// A hard constraint leaves nothing.
+    ConstraintViolated,
+    /// Nothing healthy.
+    NoCandidates,
+}
+
+/// Decides one request. The same arguments give the same decision.
+pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &mut Rng) -> Decision {
+    let vars = LazyVars { config, ask, now, cell: OnceCell::new() };
+    let proposal = match resolve::propose(config, ask, &vars) {
+        Ok(proposal) => proposal,
+        Err(refusal) => return Decision::refused(Level::Pin, refusal),
+    };
+    let mut search = constrain::Search::new(config, ask, live, now, &vars, &proposal);
+    search.consider_all();
+    let mut candidates = order::order(&mut search, &proposal, rng);
+    if candidates.is_empty() && search.only_hints_excluded() {
+        candidates = search.global_fallback();
+    }
+    candidates.extend(search.emergency(&candidates));
+    let mut level = proposal.level;
+    if candidates.first().is_some_and(|c| c.degraded && Some(c.model) == config.fallback_model && search.fell_back) {
+        level = Level::Fallback;
+    }
+    let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, now, proposal.level));
+    let reason = order::reason(config, &proposal, level, &candidates, search.excluded.len());
+    Decision {
+        level,
+        route: proposal.route,
+        stage: proposal.stage,
+        strategy: if proposal.level == Level::Pin { "pin" } else { proposal.strategy().name() },
+        reason,
+        candidates,
+        excluded: search.excluded,
+        no_fallback: proposal.policy.no_fallback,
+        refusal,
+    }
+}
+
+impl Decision {
+    /// A decision that nobody may answer, for reasons that lie in the request.
+    pub fn refused(level: Level, refusal: Refusal) -> Self {
+        Self {
+            level,
+            route: None,
+            stage: None,
+            strategy: "none",
+            reason: refusal.message.clone(),
+            candidates: Vec::new(),
+            excluded: Vec::new(),
+            no_fallback: false,
+            refusal: Some(refusal),
+        }
+    }
+}
+
+/// The variables of expressions, built only when one is evaluated.
+struct LazyVars<'a> {
+    config: &'a Config,
+    ask: &'a Ask<'a>,
+    now: Now,
+    cell: OnceCell<Vars>,
+}
+
+impl<'a> LazyVars<'a> {
+    fn read(&self) -> &Vars {
+        self.cell.get_or_init(|| self.fresh())
+    }
+
+    fn fresh(&self) -> Vars {
+        let local = jiff::Timestamp::from_millisecond(self.now.unix_ms)
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+            .to_zoned(self.config.time_zone.clone());
+        let ask = self.ask;
+        Vars::request(ask.profile, ask.hints, ask.tags, ask.key, ask.headers, &local)
+    }
+}
+
+/// The strategy in force for a proposal: the peak rule's, the caller's preference, else the policy's.
+impl resolve::Proposal<'_> {
+    fn strategy(&self) -> &Strategy {
+        self.override_strategy.as_ref().unwrap_or(&self.policy.strategy)
+    }
+}

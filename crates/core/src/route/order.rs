@@ -1,0 +1,95 @@
+//! From the candidates that passed to the order of trying, and the sentence that says why.
+
+use super::constrain::Search;
+use super::resolve::{Level, Proposal};
+use super::{Candidate, Decision};
+use crate::config::Config;
+use crate::policy::{self, Strategy};
+use crate::registry::Status;
+use crate::units::Rng;
+
+/// Scores and sorts what passed. Equal scores keep the order of `candidates`, which is that of the file.
+pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut Rng) -> Vec<Candidate> {
+    let mut passed = std::mem::take(&mut search.passed);
+    if passed.is_empty() {
+        return passed;
+    }
+    search.score(&mut passed, proposal, rng);
+    let config = search.config();
+    let status = |c: &Candidate| config.registry.model(c.model).status;
+    let preferred = proposal.policy.tasks[search.task().index()];
+    // What goes before the score: the stage's own model, the task's own model, then models in full service.
+    let rank = |c: &Candidate| {
+        let own = Some(c.model) == proposal.first;
+        (!own, Some(c.model) != preferred, matches!(status(c), Status::Degraded | Status::Deprecated))
+    };
+    passed.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.score.total_cmp(&a.score)));
+    if proposal.policy.no_fallback {
+        passed.truncate(1);
+    }
+    passed
+}
+
+impl Search<'_> {
+    fn score(&self, passed: &mut [Candidate], proposal: &Proposal<'_>, rng: &mut Rng) {
+        let registry = &self.config().registry;
+        let profile = self.ask().profile;
+        match proposal.strategy() {
+            _ if proposal.level == Level::Pin => passed.iter_mut().for_each(|c| c.score = 1.0),
+            Strategy::Cost => policy::cost::score(passed),
+            Strategy::Latency => policy::latency::score(passed),
+            Strategy::Quality => policy::quality::score(passed),
+            Strategy::Balanced(weights) => policy::balanced::score(passed, *weights, registry, profile),
+            Strategy::Value(lambda) => policy::value::score(passed, *lambda),
+            Strategy::Weighted(split) => policy::weighted::score(passed, split, registry, self.sticky(rng)),
+            Strategy::Score(expr) => policy::score::score(passed, expr, registry, &mut self.vars.fresh()),
+        }
+    }
+
+    /// What a traffic split sticks to: the session, else the key, else nothing.
+    fn sticky(&self, rng: &mut Rng) -> u64 {
+        let ask = self.ask();
+        let by_key = || ask.key.map(|k| crate::units::stable_hash(k.id.as_bytes()));
+        let by_session = ask.hints.session.as_deref().map(|s| crate::units::stable_hash(s.as_bytes()));
+        by_session.or_else(by_key).unwrap_or_else(|| rng.next_u64())
+    }
+}
+
+/// One sentence for the header, the record and the explanation.
+pub(super) fn reason(
+    config: &Config,
+    proposal: &Proposal<'_>,
+    level: Level,
+    candidates: &[Candidate],
+    excluded: usize,
+) -> String {
+    let Some(first) = candidates.first() else { return format!("none of {excluded} models may answer") };
+    let who = match (level, proposal.route, proposal.stage) {
+        (Level::Pin, ..) => return "the request names the model".to_owned(),
+        (Level::Fallback, ..) => return "the hints left nothing: global fallback".to_owned(),
+        (Level::Route, Some(r), _) => format!("route {}", config.routes[r].name),
+        (Level::Stage, _, Some(s)) => return format!("stage {} has its own model", config.stages[s].name),
+        (Level::Auto, _, Some(s)) => format!("stage {}", config.stages[s].name),
+        _ => "auto".to_owned(),
+    };
+    if first.degraded {
+        return format!("{who}: no candidate left, emergency model");
+    }
+    let what = match proposal.strategy() {
+        Strategy::Cost => "cheapest",
+        Strategy::Latency => "fastest",
+        Strategy::Quality => "best",
+        Strategy::Balanced(_) => "best balance",
+        Strategy::Value(_) => "best value",
+        Strategy::Weighted(_) => "traffic split",
+        Strategy::Score(_) => "highest score",
+    };
+    format!("{who}: {what} of {} candidates, {excluded} excluded", candidates.len())
+}
+
+impl Decision {
+    /// The first choice.
+    pub fn chosen(&self) -> Option<&Candidate> {
+        self.candidates.first()
+    }
+}
