@@ -104,7 +104,7 @@ static TABLE: &[KnownProvider] = &[
     ),
     like_openai(
         "together",
-        "https://api.together.xyz/v1",
+        "https://api.together.ai/v1",
         &["TOGETHER_API_KEY", "TOGETHERAI_API_KEY"],
         &["zai-org/GLM-5.3-Flash", "deepseek-ai/DeepSeek-V4.1-Flash", "zai-org/GLM-5.3", "moonshotai/Kimi-K3"],
     ),
