@@ -2,10 +2,15 @@
 use crate::units::Instant;
 /// State.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum BreakerState { /// passes
-#[default] Closed, /// rejects
-Open, /// probes
-HalfOpen }
+pub enum BreakerState {
+    /// passes
+    #[default]
+    Closed,
+    /// rejects
+    Open,
+    /// probes
+    HalfOpen,
+}
 /// One endpoint, live.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct EndpointView {

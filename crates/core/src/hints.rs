@@ -145,7 +145,12 @@ impl Hints {
                     _ => return error(field, "must be an object"),
                 },
                 "deadline_ms" => hints.deadline = Some(deadline(field.clone(), json_number(field, value)?)?),
-                _ => return error(field, "is unknown; known: stage, route, class, tags, hints, session, sensitive, deadline_ms"),
+                _ => {
+                    return error(
+                        field,
+                        "is unknown; known: stage, route, class, tags, hints, session, sensitive, deadline_ms",
+                    );
+                }
             }
         }
         Ok(hints)

@@ -47,7 +47,13 @@ impl Registry {
             };
             let name: Arc<str> = "*".into();
             let at = ProviderIx(i as u16);
-            endpoints.extend(keys.iter().map(|&key| Endpoint { model, provider: at, name: name.clone(), weight: 1.0, key }));
+            endpoints.extend(keys.iter().map(|&key| Endpoint {
+                model,
+                provider: at,
+                name: name.clone(),
+                weight: 1.0,
+                key,
+            }));
             let mut passed = Model::unknown(format!("{}/*", provider.name).into());
             passed.endpoints = (first..endpoints.len() as u16).map(EndpointIx).collect();
             models.push(passed);
@@ -514,7 +520,8 @@ mod tests {
 
     #[test]
     fn cached_tokens_are_charged_once() {
-        let price = Price { input: 3_000_000_000, output: 15_000_000_000, cache_read: Some(300_000_000), ..Price::default() };
+        let price =
+            Price { input: 3_000_000_000, output: 15_000_000_000, cache_read: Some(300_000_000), ..Price::default() };
         let usage = Usage { input_tokens: 1000, cache_read_tokens: 800, output_tokens: 10, ..Usage::default() };
         // 200 × $3 + 800 × $0.3 + 10 × $15, a million
         assert_eq!(price.cost(&usage), NanoUsd(990_000));

@@ -29,14 +29,16 @@ pub(crate) fn score(candidates: &mut [Candidate], weights: Weights, registry: &R
     let best = candidates.iter().map(good).fold(f32::MIN_POSITIVE, f32::max);
     let sum = (weights.cost + weights.latency + weights.quality + weights.capability).max(f32::MIN_POSITIVE);
     for c in candidates {
-        let cost = c.estimate.cost.map_or(0.0, |cost| {
-            closeness((cost.0 as f32 + COST_EPSILON) / (least_cost + COST_EPSILON), COST_SPAN)
-        });
+        let cost = c
+            .estimate
+            .cost
+            .map_or(0.0, |cost| closeness((cost.0 as f32 + COST_EPSILON) / (least_cost + COST_EPSILON), COST_SPAN));
         let latency = closeness(c.estimate.latency_ms / least_latency, LATENCY_SPAN);
         let quality = good(c) / best;
         let strong = registry.model(c.model).has_tag(profile.task.name());
         let fit = if strong { 1.0 } else { 0.5 };
-        let total = weights.cost * cost + weights.latency * latency + weights.quality * quality + weights.capability * fit;
+        let total =
+            weights.cost * cost + weights.latency * latency + weights.quality * quality + weights.capability * fit;
         c.score = f64::from(total / sum);
     }
 }

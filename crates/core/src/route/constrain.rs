@@ -86,8 +86,14 @@ impl fmt::Display for Reason {
             }
             Self::ContextWindow { input, output, window } => {
                 let needs = u64::from(*input) + u64::from(*output);
-                write!(f, "needs {} tokens ({} in, {} reserved for the answer), has {}", grouped(needs),
-                    grouped(u64::from(*input)), grouped(u64::from(*output)), grouped(u64::from(*window)))
+                write!(
+                    f,
+                    "needs {} tokens ({} in, {} reserved for the answer), has {}",
+                    grouped(needs),
+                    grouped(u64::from(*input)),
+                    grouped(u64::from(*output)),
+                    grouped(u64::from(*window))
+                )
             }
             Self::PriceCap(cost, cap) => write!(f, "expected to cost ${cost}, the cap is ${cap}"),
             Self::LatencyCap(ms, cap) => write!(f, "expected to take {ms:.0} ms, the cap is {cap:.0} ms"),
@@ -161,7 +167,20 @@ impl<'a> Search<'a> {
         let holds = config.compliance.iter().filter(|rule| rule.when.test(vars.read()).unwrap_or(true));
         let compliance = holds.flat_map(|rule| &rule.require).collect();
         let (passed, excluded, limited) = (Vec::new(), Vec::new(), Vec::new());
-        Self { config, ask, live, now, vars, proposal, compliance, passed, excluded, limited, hints_excluded: false, fell_back: false }
+        Self {
+            config,
+            ask,
+            live,
+            now,
+            vars,
+            proposal,
+            compliance,
+            passed,
+            excluded,
+            limited,
+            hints_excluded: false,
+            fell_back: false,
+        }
     }
 
     pub(super) fn config(&self) -> &'a Config {
@@ -220,7 +239,10 @@ impl<'a> Search<'a> {
                 None => self.passed.push(candidate),
             },
             Err(reason) => {
-                let by_cap = matches!(reason, Reason::PriceCap(..) | Reason::LatencyCap(..) | Reason::QualityFloor(..) | Reason::NoPrice);
+                let by_cap = matches!(
+                    reason,
+                    Reason::PriceCap(..) | Reason::LatencyCap(..) | Reason::QualityFloor(..) | Reason::NoPrice
+                );
                 if by_cap && self.check(pin, Check::WithoutHints).is_ok() {
                     self.hints_excluded = true;
                 }
@@ -271,7 +293,9 @@ impl<'a> Search<'a> {
         if self.ask.key.is_some_and(|k| !k.models.is_empty() && !k.models.contains(&pin.model)) {
             return Err(Reason::NotAllowed);
         }
-        if let Some(missing) = model.capabilities.map(|has| self.ask.profile.needs.without(has)).filter(|m| !m.is_empty()) {
+        if let Some(missing) =
+            model.capabilities.map(|has| self.ask.profile.needs.without(has)).filter(|m| !m.is_empty())
+        {
             return Err(Reason::Capability(missing));
         }
         let output = estimate::output_tokens(self.ask, self.live, &self.proposal.policy, pin.model, model);
@@ -330,7 +354,8 @@ impl<'a> Search<'a> {
             if (cost.0 - cap.0).abs() * 10 < cap.0 {
                 estimate.input_tokens = (self.ask.exact_tokens)(model.tokenizer);
                 let n = self.ask.profile.n;
-                cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n).unwrap_or(cost);
+                cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n)
+                    .unwrap_or(cost);
                 estimate.cost = Some(cost);
             }
             if cost > cap {
@@ -406,7 +431,9 @@ pub(super) fn refusal(config: &Config, excluded: &[Exclusion], _now: Now, level:
         .collect();
     let message = match (kind, list.as_slice()) {
         (_, []) => "no model is configured for this request".to_owned(),
-        (RefusalKind::ConstraintViolated, [one]) if level == Level::Pin => format!("the model named cannot take this request: {one}"),
+        (RefusalKind::ConstraintViolated, [one]) if level == Level::Pin => {
+            format!("the model named cannot take this request: {one}")
+        }
         (_, many) => format!("no model can take this request: {}", many.join("; ")),
     };
     Refusal { kind, message, retry_after: wait.map(|w| w.max(Duration::from_secs(1))) }

@@ -53,7 +53,12 @@ pub(super) fn cost(price: Option<&Price>, input: u32, output: u32, n: u32) -> Op
 
 /// Latency of the model's quickest endpoint in service: time to the first token, the tokens after it, and a queue that
 /// grows with the requests already running there.
-pub(super) fn latency_ms(live: &dyn Live, endpoints: impl Iterator<Item = EndpointIx>, output: u32, now: Instant) -> f32 {
+pub(super) fn latency_ms(
+    live: &dyn Live,
+    endpoints: impl Iterator<Item = EndpointIx>,
+    output: u32,
+    now: Instant,
+) -> f32 {
     let mut best = f32::INFINITY;
     let mut best_closed = f32::INFINITY;
     for ix in endpoints {

@@ -95,11 +95,7 @@ enum Named {
 }
 
 /// Resolves the request's name and gathers the policy in force.
-pub(super) fn propose<'a>(
-    config: &'a Config,
-    ask: &Ask<'_>,
-    vars: &LazyVars<'_>,
-) -> Result<Proposal<'a>, Refusal> {
+pub(super) fn propose<'a>(config: &'a Config, ask: &Ask<'_>, vars: &LazyVars<'_>) -> Result<Proposal<'a>, Refusal> {
     let named = name(config, ask.model)?;
     let hinted_stage = ask.hints.stage.as_deref().map(|s| stage(config, s)).transpose()?;
     let hinted_route = ask.hints.route.as_deref().map(|r| route(config, r)).transpose()?;
@@ -122,11 +118,8 @@ pub(super) fn propose<'a>(
         (None, None, Some(s)) => (Level::Auto, Cow::Borrowed(&config.stages[s].policy)),
         (None, None, None) => (Level::Auto, Cow::Borrowed(&config.auto)),
     };
-    let mut limits = Limits {
-        min_quality: policy.min_quality,
-        max_cost: policy.max_cost,
-        max_latency_ms: policy.max_latency_ms,
-    };
+    let mut limits =
+        Limits { min_quality: policy.min_quality, max_cost: policy.max_cost, max_latency_ms: policy.max_latency_ms };
     let mut override_strategy = None;
     if level != Level::Pin {
         apply_peak(config, vars, route, &mut limits, &mut override_strategy);
