@@ -2,11 +2,14 @@
 //! seeds come in as arguments, reasons go out as values. The shell around it is the `waypost` crate.
 #![warn(missing_docs)]
 
+pub mod attempt;
 pub mod catalogue;
 pub mod config;
 pub mod expr;
+pub mod health;
 pub mod policy;
 pub mod profile;
 pub mod registry;
+pub mod retry;
 pub mod scan;
 pub mod units;
