@@ -194,10 +194,12 @@ fn http_name(status: u16) -> &'static str {
         503 => "http_503",
         504 => "http_504",
         529 => "http_529",
-        300..=399 => "http_3xx",
-        400..=499 => "http_4xx",
-        500..=599 => "http_5xx",
-        _ => "http_other",
+        _ => match status / 100 {
+            3 => "http_3xx",
+            4 => "http_4xx",
+            5 => "http_5xx",
+            _ => "http_other",
+        },
     }
 }
 

@@ -263,7 +263,13 @@ impl<'a> Plan<'a> {
         if self.tried.iter().any(|t| t.failure.fault() != Fault::RateLimit) {
             return GiveUp::Upstream;
         }
-        let asked = self.tried.iter().enumerate().filter_map(|(i, t)| Some((remaining(t, now)?, i)));
+        // Of each endpoint, what it said last.
+        let latest = self
+            .tried
+            .iter()
+            .enumerate()
+            .filter(|(i, t)| self.tried[i + 1..].iter().all(|later| later.attempt.endpoint != t.attempt.endpoint));
+        let asked = latest.filter_map(|(i, t)| Some((remaining(t, now)?, i)));
         match asked.min() {
             Some((wait, attempt)) => GiveUp::RateLimited { retry_after: Some(wait), attempt },
             None => GiveUp::RateLimited { retry_after: None, attempt: self.tried.len() - 1 },
@@ -315,7 +321,13 @@ impl<'a> Plan<'a> {
     }
 
     /// A repeat, now or after a wait; `None` where none is possible or the retry budget is spent.
-    fn repeat(&mut self, now: Instant, rng: &mut Rng, live: &[Arc<EndpointHealth>], budget: &RetryBudget) -> Option<Step> {
+    fn repeat(
+        &mut self,
+        now: Instant,
+        rng: &mut Rng,
+        live: &[Arc<EndpointHealth>],
+        budget: &RetryBudget,
+    ) -> Option<Step> {
         let mut best: Option<((u32, Duration), Attempt)> = None;
         for (ix, candidate) in self.candidates.iter().enumerate().filter(|(ix, _)| self.eligible(*ix)) {
             for endpoint in candidate.endpoints.iter().filter(|e| !self.is_skipped(**e)) {
@@ -361,7 +373,7 @@ impl<'a> Plan<'a> {
     fn eligible(&self, ix: usize) -> bool {
         let larger = |overflowed: usize| match (self.candidates[overflowed].window, self.candidates[ix].window) {
             (Some(too_small), Some(window)) => window > too_small,
-            (None, Some(_)) => overflowed != ix,
+            (None, Some(_)) => true,
             (_, None) => false,
         };
         let overflows = self.tried.iter().filter(|t| t.failure.fault() == Fault::Window);

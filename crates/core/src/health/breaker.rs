@@ -310,7 +310,7 @@ impl Breaker {
 /// Requests and failures of the last minute, in six slots of ten seconds; what it covers is thus 50 to 60 seconds.
 #[derive(Debug, Default)]
 struct Window {
-    slots: [Slot; Window::SLOTS as usize],
+    slots: [Slot; Self::SLOTS as usize],
 }
 
 #[derive(Clone, Copy, Debug, Default)]

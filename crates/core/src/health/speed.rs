@@ -173,7 +173,7 @@ impl Speed {
 }
 
 /// `peak` after `age`, on its way down to `plain`.
-pub fn decayed(plain: f32, peak: f32, age: Duration) -> f32 {
+pub(super) fn decayed(plain: f32, peak: f32, age: Duration) -> f32 {
     let excess = peak - plain;
     if excess <= 0.0 {
         return plain;
