@@ -2,6 +2,7 @@
 //! seeds come in as arguments, reasons go out as values. The shell around it is the `waypost` crate.
 #![warn(missing_docs)]
 
+pub mod attempt;
 pub mod catalogue;
 pub mod config;
 pub mod expr;
@@ -11,6 +12,7 @@ pub mod nearest;
 pub mod policy;
 pub mod profile;
 pub mod registry;
+pub mod retry;
 pub mod route;
 pub mod scan;
 pub mod units;

@@ -20,8 +20,6 @@ pub struct Estimate {
     pub quality: Option<f32>,
 }
 
-/// Output tokens expected where nothing was learned and nothing is configured (DESIGN.md).
-pub(super) const PRIOR_OUTPUT_TOKENS: u32 = 300;
 /// Quality that an unknown model counts as, where no floor asks.
 pub(super) const UNKNOWN_QUALITY: f32 = 0.70;
 
@@ -32,10 +30,10 @@ impl Estimate {
     }
 }
 
-/// Expected output tokens of one choice: learned, else configured, else the prior; never above the caps.
+/// Expected output tokens of one choice: configured, else learned; never above the caps.
 pub(super) fn output_tokens(ask: &Ask<'_>, live: &dyn Live, policy: &Policy, ix: ModelIx, model: &Model) -> u32 {
-    let prior = policy.expected_output_tokens.unwrap_or(PRIOR_OUTPUT_TOKENS) as f32;
-    let expected = live.expected_output(ix, ask.profile.task, prior).round().max(1.0) as u32;
+    let learned = || live.expected_output(ix, ask.profile.task).round() as u32;
+    let expected = policy.expected_output_tokens.unwrap_or_else(learned);
     let cap = ask.profile.max_output_tokens.unwrap_or(u32::MAX);
     expected.min(cap).min(model.max_output_tokens.unwrap_or(u32::MAX)).max(1)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// The explanation of INTERFACE.md, without the `error` that the shell adds to a refusal.
 pub fn explain(config: &Config, profile: &Profile, decision: &Decision) -> Value {
     let registry = &config.registry;
-    let expected = decision.chosen().map_or(super::estimate::PRIOR_OUTPUT_TOKENS, |c| c.estimate.output_tokens);
+    let expected = decision.chosen().map_or(crate::health::PRIOR_OUTPUT_TOKENS as u32, |c| c.estimate.output_tokens);
     let candidates: Vec<Value> =
         decision.candidates.iter().map(|c| candidate(registry, c, on_frontier(c, &decision.candidates))).collect();
     let excluded: Vec<Value> = decision

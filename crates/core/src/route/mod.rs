@@ -53,8 +53,8 @@ pub trait Live {
     fn endpoint(&self, ix: EndpointIx) -> EndpointView;
     /// Factor from the estimated to the billed input tokens of a model; 1 until something was learned.
     fn token_factor(&self, model: ModelIx) -> f32;
-    /// Expected output tokens of a task at a model, given the prior.
-    fn expected_output(&self, model: ModelIx, task: Task, prior: f32) -> f32;
+    /// Expected output tokens of a task at a model; the prior until something was learned.
+    fn expected_output(&self, model: ModelIx, task: Task) -> f32;
 }
 
 /// A model that may answer.

@@ -1,0 +1,3 @@
+//! Tests of the core from the outside: everything here goes through public items.
+
+mod simulation;

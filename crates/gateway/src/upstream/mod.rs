@@ -1,0 +1,15 @@
+//! Upstream HTTP: connections kept alive, one pool a worker thread, and the bytes of one exchange. It never chooses
+//! where to send and reads no body.
+//!
+//! The pool is our own and not a general client's, because its cost is paid by every request: an idle connection is a
+//! `Vec::pop` under an uncontended lock, and a request goes straight to hyper's connection.
+
+mod body;
+mod connect;
+mod pool;
+mod target;
+
+pub use body::UpstreamBody;
+pub use connect::Tls;
+pub use pool::{Connection, Pool, SendError};
+pub use target::Target;
