@@ -482,15 +482,26 @@ mod tests {
     #[test]
     fn late_results_neither_close_nor_prolong() {
         let mut b = Driven::new();
-        let late: Vec<Pass> = (0..8).map(|_| b.begin(0)).collect();
+        let mut late: Vec<Pass> = (0..12).map(|_| b.begin(0)).collect();
         for _ in 0..3 {
             b.run(FAIL, 1);
         }
         let retry_at = b.0.retry_at();
-        for (i, pass) in late.into_iter().enumerate() {
-            assert_eq!(b.end(pass, if i % 2 == 0 { FAIL } else { Count::Success }, 20_000), None);
-        }
+        // They come in while it is open, half open with a probe under way, and closed again.
+        let mut four = |b: &mut Driven, ms| {
+            for (pass, count) in late.drain(..4).zip([FAIL, FAIL, FAIL, Count::Success]) {
+                assert_eq!(b.end(pass, count, ms), None);
+            }
+        };
+        four(&mut b, 20_000);
         assert_eq!((b.0.state(), b.0.retry_at()), (Open, retry_at));
+        let now = b.retry_ms();
+        let probe = b.begin(now);
+        four(&mut b, now);
+        assert_eq!(b.0.state(), HalfOpen);
+        b.end(probe, Count::Success, now);
+        four(&mut b, now);
+        assert_eq!(b.0.state(), Closed);
     }
 
     #[test]

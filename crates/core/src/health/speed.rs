@@ -252,6 +252,11 @@ mod tests {
     }
 
     #[test]
+    fn many_slow_labels_do_not_pass_for_slow_tokens() {
+        assert_eq!(after(whole(2500, 1), 20_000), (500.0, 10.0));
+    }
+
+    #[test]
     fn the_mean_follows_a_change() {
         let mut speed = Speed::new(PRIOR);
         for _ in 0..1000 {

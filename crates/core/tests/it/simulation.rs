@@ -3,7 +3,7 @@
 //! occur is counted at the end. A failure prints its seed.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 use waypost_core::attempt::{
@@ -303,7 +303,7 @@ impl<'a> World<'a> {
             return false;
         }
         let begun = self.live[e].try_begin(now).expect("nobody came between the view and this");
-        writeln!(self.trace, "{} {id} -> {e} #{}", now.0, attempt.number).unwrap();
+        self.log(format_args!("{id} -> {e} #{}", attempt.number));
         self.note(e, begun.event);
         let probe = begun.ticket.is_probe();
         self.in_flight[e] += 1;
@@ -344,22 +344,22 @@ impl<'a> World<'a> {
     }
 
     fn end(&mut self, id: usize, failure: Option<Failure>, took: Duration) {
-        let running = self.running[id].as_mut().expect("running");
-        let UnderWay { attempt, ticket, probe } = running.under_way.take().expect("sent");
+        let under_way = self.running[id].as_mut().and_then(|running| running.under_way.take());
+        let UnderWay { attempt, ticket, probe } = under_way.expect("sent");
         let e = usize::from(attempt.endpoint.0);
         self.in_flight[e] -= 1;
         self.probes[e] -= u32::from(probe);
         let observed = Observed { first_token: None, total: took, output_tokens: Some(50) };
         let verdict = failure.map_or(Verdict::Success(observed), |f| f.verdict());
         let event = self.live[e].finish(ticket, verdict, self.now, &mut self.rng);
-        writeln!(self.trace, "{} {id} <- {e} {}", self.now.0, failure.map_or("ok", |f| f.name())).unwrap();
+        self.log(format_args!("{id} <- {e} {}", failure.map_or("ok", |f| f.name())));
         match failure {
             None => {
                 self.seen.answered += 1;
                 self.running[id] = None;
             }
             Some(failure) => {
-                running.plan.failed(failure, self.now);
+                self.running[id].as_mut().expect("running").plan.failed(failure, self.now);
                 self.ask(id);
             }
         }
@@ -398,15 +398,19 @@ impl<'a> World<'a> {
                 assert!(tried.is_empty());
                 "unavailable"
             }
-            GiveUp::Budget => panic!("no budget in this world"),
+            GiveUp::Budget => unreachable!("this world has no budgets"),
             GiveUp::Stopped => {
                 let last = tried.last().expect("something was sent").failure;
                 self.seen.cut_after_commit += u32::from(last == Failure::Cut);
                 "stopped"
             }
         };
-        writeln!(self.trace, "{} {id} ends {name} after {}", self.now.0, tried.len()).unwrap();
+        self.log(format_args!("{id} ends {name} after {}", tried.len()));
         *self.seen.ends.entry(name).or_default() += 1;
+    }
+
+    fn log(&mut self, line: fmt::Arguments<'_>) {
+        writeln!(self.trace, "{} {line}", self.now.0).expect("a string takes it");
     }
 
     /// Events form a chain, each from where the last one led.
@@ -417,7 +421,7 @@ impl<'a> World<'a> {
         self.states[e] = event.to;
         self.seen.opened += u32::from(event.to == BreakerState::Open);
         self.seen.closed += u32::from(event.to == BreakerState::Closed);
-        writeln!(self.trace, "{} breaker {e} {}: {}", self.now.0, event.to.name(), event.reason.name()).unwrap();
+        self.log(format_args!("breaker {e} {}: {}", event.to.name(), event.reason.name()));
     }
 
     /// What holds at every moment.
