@@ -1,3 +1,4 @@
 //! The gateway as a library: everything around the core that does IO.
 
+pub mod simulate;
 pub mod store;
