@@ -10,7 +10,7 @@ use waypost_core::units::Rng;
 
 /// Nesting beyond which the simplest branch is taken, so that recursive schemas end …
 const PLAIN_DEPTH: usize = 12;
-/// … and beyond which nothing more is made.
+/// … and beyond which the schema is taken for endless, and nothing more is made.
 const MAX_DEPTH: usize = 48;
 /// Values in one instance.
 const MAX_VALUES: usize = 2000;
@@ -30,11 +30,12 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn value(&mut self, schema: &Value, depth: usize) -> Value {
-        let Some(object) = schema.as_object() else { return json!("simulated") };
         if self.left == 0 || depth > MAX_DEPTH {
+            self.left = 0;
             return Value::Null;
         }
         self.left -= 1;
+        let Some(object) = schema.as_object() else { return json!("simulated") };
         if let Some(whole) = self.combined(object, depth) {
             return self.value(&whole, depth + 1);
         }
@@ -201,8 +202,8 @@ fn bounds(schema: &Map<String, Value>) -> [Option<(f64, bool)>; 2] {
 
 fn integer(schema: &Map<String, Value>, rng: &mut Rng) -> Value {
     let [low, high] = bounds(schema);
-    let low = low.map(|(n, open)| if open { n.floor() as i64 + 1 } else { n.ceil() as i64 });
-    let high = high.map(|(n, open)| if open { n.ceil() as i64 - 1 } else { n.floor() as i64 });
+    let low = low.map(|(n, open)| if open { (n.floor() as i64).saturating_add(1) } else { n.ceil() as i64 });
+    let high = high.map(|(n, open)| if open { (n.ceil() as i64).saturating_sub(1) } else { n.floor() as i64 });
     let drawn = 1 + rng.below(9) as i64;
     let value = drawn.min(high.unwrap_or(i64::MAX)).max(low.unwrap_or(i64::MIN));
     match schema.get("multipleOf").and_then(Value::as_i64).filter(|step| *step > 0) {
