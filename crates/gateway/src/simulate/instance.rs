@@ -345,6 +345,7 @@ mod tests {
                 "a": { "type": "object", "required": ["a"], "properties": { "a": { "type": "integer" } } },
                 "b": { "type": "object", "required": ["b"], "properties": { "b": { "type": "boolean" } } } } }),
             json!({ "required": ["n"], "properties": { "n": { "minimum": 5 } } }),
+            json!({ "type": ["null", "object"], "required": ["next"], "properties": { "next": { "$ref": "#" } } }),
             tree,
         ];
         for schema in schemas {
@@ -354,6 +355,13 @@ mod tests {
                 let errors: Vec<_> = judge.iter_errors(&made).map(|e| e.to_string()).collect();
                 assert!(errors.is_empty(), "seed {seed}: {made} for {schema}: {errors:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_may_be_null_is_given_all_the_same() {
+        for kind in ["string", "integer", "boolean", "object", "array"] {
+            assert!(!of(&json!({ "type": ["null", kind] }), &mut Rng::new(1)).is_null(), "{kind}");
         }
     }
 
