@@ -1,3 +1,5 @@
 //! The gateway as a library: everything around the core that does IO.
 
+pub mod cli;
+pub mod simulate;
 pub mod store;

@@ -1,0 +1,179 @@
+//! One version of the configuration with everything that is derived from it: targets, live state, keys, ready header
+//! values. A request holds one for its whole life; a reload swaps in the next one.
+
+use crate::keys::Keyring;
+use crate::store::DecisionSampler;
+use crate::upstream::{Origin, Target};
+use http::HeaderValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use waypost_core::config::Config;
+use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
+use waypost_core::registry::{Dialect, EndpointIx, ModelIx, Registry, Simulated, Status};
+
+/// One version of the configuration, ready to serve.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What the operator wrote, checked.
+    pub config: Config,
+    /// Counts up from 1 with each reload.
+    pub version: u64,
+    /// Where each endpoint is, by [`EndpointIx`].
+    pub links: Vec<Link>,
+    /// Live state of each endpoint, by [`EndpointIx`]; carried over a reload.
+    pub health: Vec<Arc<EndpointHealth>>,
+    /// What was learned of each model, by [`ModelIx`]; carried over a reload.
+    pub learned: Vec<Arc<Learned>>,
+    /// Attempts under way at each provider; carried over a reload.
+    pub provider_load: Vec<Arc<AtomicU32>>,
+    /// Client keys.
+    pub keys: Keyring,
+    /// `x-waypost-model`, by [`ModelIx`].
+    pub model_headers: Vec<HeaderValue>,
+    /// `x-waypost-provider`, by provider.
+    pub provider_headers: Vec<HeaderValue>,
+    /// The best single model by configured quality, against which savings are counted.
+    pub baseline: Option<ModelIx>,
+    /// Which decisions are stored in full.
+    pub sampler: DecisionSampler,
+}
+
+/// How an endpoint is reached.
+#[derive(Debug)]
+pub enum Link {
+    /// Over HTTP, in OpenAI's dialect.
+    Http(Target),
+    /// Inside the process.
+    Simulated(Box<Simulated>),
+}
+
+/// What answers taught of one model.
+#[derive(Debug)]
+pub struct Learned {
+    /// From estimated to billed input tokens.
+    pub factor: TokenFactor,
+    /// Output tokens by task.
+    pub output: ExpectedOutput,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self { factor: TokenFactor::default(), output: ExpectedOutput::new(PRIOR_OUTPUT_TOKENS) }
+    }
+}
+
+impl Snapshot {
+    /// Builds what is derived; live state of what `previous` knew too is kept. The errors are for the operator.
+    pub fn build(config: Config, previous: Option<&Self>) -> Result<Self, Vec<String>> {
+        let registry = &config.registry;
+        let mut origins = previous.map(Self::origins).unwrap_or_default();
+        let mut errors = Vec::new();
+        let mut links = Vec::with_capacity(registry.endpoints.len());
+        for ix in 0..registry.endpoints.len() as u16 {
+            match link(registry, EndpointIx(ix), &mut origins) {
+                Ok(link) => links.push(link),
+                Err(e) => errors.push(e),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let health = carry_health(&config, previous);
+        let learned = carry(registry.models.iter().map(|m| &*m.name), previous.map(|p| {
+            p.config.registry.models.iter().map(|m| &*m.name).zip(&p.learned)
+        }));
+        let provider_load = carry(registry.providers.iter().map(|p| &*p.name), previous.map(|p| {
+            p.config.registry.providers.iter().map(|p| &*p.name).zip(&p.provider_load)
+        }));
+        Ok(Self {
+            version: previous.map_or(1, |p| p.version + 1),
+            links,
+            health,
+            learned,
+            provider_load,
+            keys: Keyring::new(&config.keys),
+            model_headers: registry.models.iter().map(|m| header_value(&m.name)).collect(),
+            provider_headers: registry.providers.iter().map(|p| header_value(&p.name)).collect(),
+            baseline: baseline(registry),
+            sampler: DecisionSampler::new(config.telemetry.decisions),
+            config,
+        })
+    }
+
+    fn origins(&self) -> Vec<Arc<Origin>> {
+        let mut origins: Vec<Arc<Origin>> = Vec::new();
+        for link in &self.links {
+            if let Link::Http(target) = link
+                && !origins.contains(&target.origin)
+            {
+                origins.push(target.origin.clone());
+            }
+        }
+        origins
+    }
+}
+
+fn link(registry: &Registry, ix: EndpointIx, origins: &mut Vec<Arc<Origin>>) -> Result<Link, String> {
+    let endpoint = registry.endpoint(ix);
+    let provider = registry.provider(endpoint.provider);
+    match provider.dialects.first() {
+        Some(Dialect::Simulated) => Ok(Link::Simulated(Box::new(provider.simulated.clone().unwrap_or_default()))),
+        // The seam: the next dialects get their own paths and headers here.
+        _ => {
+            let key = endpoint.key.and_then(|k| provider.api_keys.get(usize::from(k)));
+            let target = Target::new(origins, &provider.base_url, "/chat/completions", key, &provider.headers);
+            target.map(Link::Http).map_err(|e| format!("providers.{}: {e}", provider.name))
+        }
+    }
+}
+
+/// Health of the endpoints that the previous snapshot knew (same model, provider, name and credential) is kept.
+fn carry_health(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<EndpointHealth>> {
+    let identity = |registry: &Registry, i: usize| {
+        let e = &registry.endpoints[i];
+        (registry.model(e.model).name.clone(), registry.provider(e.provider).name.clone(), e.name.clone(), e.key)
+    };
+    let mut known = HashMap::new();
+    if let Some(p) = previous {
+        known.extend((0..p.health.len()).map(|i| (identity(&p.config.registry, i), p.health[i].clone())));
+    }
+    let registry = &config.registry;
+    let one = |i: usize| {
+        let (endpoint, breaker) = (&registry.endpoints[i], config.execution.breaker);
+        let prior = registry.model(endpoint.model).latency;
+        match known.get(&identity(registry, i)) {
+            Some(health) => {
+                health.configure(breaker, prior, endpoint.weight);
+                health.clone()
+            }
+            None => Arc::new(EndpointHealth::new(breaker, prior, endpoint.weight)),
+        }
+    };
+    (0..registry.endpoints.len()).map(one).collect()
+}
+
+/// State by name: what `previous` has under the same name, else new.
+fn carry<'a, T: Default + 'a>(
+    names: impl Iterator<Item = &'a str>,
+    previous: Option<impl Iterator<Item = (&'a str, &'a Arc<T>)>>,
+) -> Vec<Arc<T>> {
+    let known: HashMap<&str, &Arc<T>> = previous.into_iter().flatten().collect();
+    names.map(|n| known.get(n).map_or_else(Arc::default, |known| Arc::clone(known))).collect()
+}
+
+fn baseline(registry: &Registry) -> Option<ModelIx> {
+    let serving = registry.model_ixs().filter(|m| registry.model(*m).status == Status::Active);
+    let quality = |m: &ModelIx| registry.model(*m).quality.default;
+    // `max_by` takes the last of equals; the first of the file is meant.
+    let priced = serving.filter(|m| registry.model(*m).price.is_some() && quality(m).is_some());
+    priced.rev().max_by(|a, b| quality(a).partial_cmp(&quality(b)).unwrap_or(std::cmp::Ordering::Equal))
+}
+
+/// A name as a header value; what no header may carry becomes `?`.
+pub fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| {
+        let safe: String = text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+        HeaderValue::from_str(&safe).unwrap_or_else(|_| HeaderValue::from_static("?"))
+    })
+}
