@@ -1,6 +1,6 @@
-//! What a record costs: `cargo run --release --example ledger -- [RECORDS] [FILE]` writes records of one attempt each from
-//! two threads, as fast as the queue takes them, and prints the CPU time of the whole process per record (Linux only).
-//! Every 100th record carries decision detail of 3 KB.
+//! What a record costs: `cargo run --release --example ledger -- [RECORDS] [RATE] [FILE]` writes records of one attempt
+//! each from two threads, RATE a second (default 50,000; 0: as fast as the queue takes them), and prints the CPU time of
+//! the whole process per record (Linux only). Every 100th record carries decision detail of 3 KB.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use waypost_core::units::{NanoUsd, RequestId, Rng};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let records: u64 = args.next().map_or(Ok(1_000_000), |n| n.parse())?;
+    let rate: u64 = args.next().map_or(Ok(50_000), |n| n.parse())?;
     let path: PathBuf = args.next().map_or_else(|| std::env::temp_dir().join("waypost-ledger-example.db"), Into::into);
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.clone().into_os_string();
@@ -34,8 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let names = Names::new();
                 for n in 0..records / 2 {
                     ledger.record(names.record(thread * records + n));
-                    while n % 64 == 0 && ledger.stats().queued > 20_000 {
-                        std::thread::sleep(Duration::from_millis(1));
+                    let early = || rate > 0 && wall.elapsed().as_secs_f64() < (2 * n) as f64 / rate as f64;
+                    while n % 64 == 0 && (ledger.stats().queued > 8000 || early()) {
+                        std::thread::sleep(Duration::from_millis(5));
                     }
                 }
             });
@@ -91,7 +93,9 @@ impl Names {
             keys: (0..100).map(|n| format!("key-{n}").into()).collect(),
             provider: "openai".into(),
             route: "support".into(),
-            reasons: (0..20).map(|n| format!("cheapest of 20 candidates above quality 0.80: model-{n}").into()).collect(),
+            reasons: (0..20)
+                .map(|n| format!("cheapest of 20 candidates above quality 0.80: model-{n}").into())
+                .collect(),
             detail: format!("{{\"candidates\":\"{}\"}}", "x".repeat(3000)),
         }
     }
@@ -99,11 +103,8 @@ impl Names {
     fn record(&self, n: u64) -> RequestRecord {
         let mut rng = Rng::new(n);
         let model = rng.below(20);
-        let usage = Usage {
-            input_tokens: rng.below(4000) as u64,
-            output_tokens: rng.below(800) as u64,
-            ..Usage::default()
-        };
+        let usage =
+            Usage { input_tokens: rng.below(4000) as u64, output_tokens: rng.below(800) as u64, ..Usage::default() };
         let cost = NanoUsd(rng.below(10_000_000) as i64);
         RequestRecord {
             id: RequestId(u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())),

@@ -325,6 +325,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn wait_while<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, wait: impl FnMut(&mut T) -> bool) -> MutexGuard<'a, T> {
+fn wait_while<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    wait: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
     condvar.wait_while(guard, wait).unwrap_or_else(PoisonError::into_inner)
 }

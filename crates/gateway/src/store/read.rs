@@ -78,9 +78,8 @@ impl StoredRequest {
     }
 }
 
-/// An attempt as the ledger has it; see [`super::AttemptRecord`] for the meaning of each field.
+/// An attempt as the ledger has it; [`super::AttemptRecord`] says what each field means.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "each field is documented in AttemptRecord")]
 pub struct StoredAttempt {
     pub model: String,
     pub provider: String,

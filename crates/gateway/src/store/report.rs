@@ -340,7 +340,9 @@ impl Scan {
         let groups = match &mut self.grouping {
             _ if !counts => Vec::new(),
             Grouping::AttemptKind => Vec::new(),
-            Grouping::RequestKind(labels) => vec![labels.get(&kind).copied().unwrap_or_else(|| self.groups.index(None))],
+            Grouping::RequestKind(labels) => {
+                vec![labels.get(&kind).copied().unwrap_or_else(|| self.groups.index(None))]
+            }
             Grouping::Client(labels) => {
                 vec![client.and_then(|c| labels.get(&c).copied()).unwrap_or_else(|| self.groups.index(None))]
             }
@@ -400,11 +402,7 @@ impl Scan {
 }
 
 /// Calls `visit` on each row of `sql`.
-fn each(
-    conn: &Connection,
-    sql: &str,
-    mut visit: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
+fn each(conn: &Connection, sql: &str, mut visit: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
     let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

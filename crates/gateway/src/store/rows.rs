@@ -12,6 +12,8 @@ use waypost_core::profile::{Class, Task};
 const MAX_KINDS: usize = 16_384;
 /// Entries of a dictionary of texts; what comes later is stored in its row.
 const MAX_TEXTS: usize = 4096;
+/// A clock beyond this is wrong (year 4199); its numbers would leave no room for those of attempts.
+const MAX_UNIX_MS: i64 = 1 << 46;
 /// Longer texts are not worth a dictionary entry.
 const MAX_TEXT_LEN: usize = 512;
 
@@ -23,7 +25,8 @@ const INSERT_ATTEMPT_KIND: &str = "INSERT INTO attempt_kinds VALUES (NULL,?,?,?,
 const INSERT_CLIENT: &str = "INSERT INTO clients VALUES (NULL,?,?)";
 const INSERT_TEXT: &str = "INSERT INTO texts VALUES (NULL,?)";
 /// The last number in use: attempts beyond the room of their request reach into the numbers that follow it.
-const LAST_SEQ: &str = "SELECT max(ifnull((SELECT max(seq) FROM requests), 0), ifnull((SELECT max(seq) FROM attempts), 0) >> 6)";
+const LAST_SEQ: &str =
+    "SELECT max(ifnull((SELECT max(seq) FROM requests), 0), ifnull((SELECT max(seq) FROM attempts), 0) >> 6)";
 
 /// Writes batches of records through one connection.
 pub(super) struct RowWriter {
@@ -50,11 +53,6 @@ impl RowWriter {
         result
     }
 
-    /// Moves what is committed from the write-ahead log into the file; readers may hold some of it back.
-    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
-        self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-    }
-
     fn try_write(&mut self, records: &[RequestRecord]) -> rusqlite::Result<()> {
         // Immediate: the numbers that this transaction continues must not move, another process may write here too.
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -62,7 +60,7 @@ impl RowWriter {
             let mut last: i64 = tx.prepare_cached(LAST_SEQ)?.query_row([], |row| row.get(0))?;
             let mut insert = Inserts::prepare(&tx)?;
             for record in records {
-                let seq = (last + 1).max(record.unix_ms.max(0) << SEQ_BITS);
+                let seq = (last + 1).max(record.unix_ms.clamp(0, MAX_UNIX_MS) << SEQ_BITS);
                 insert.record(&mut self.dictionaries, seq, record)?;
                 last = seq + (record.attempts.len().saturating_sub(1) >> ATTEMPT_BITS) as i64;
             }
@@ -203,8 +201,14 @@ impl Dictionaries {
             |k| k.is_of(a),
             || {
                 let k = AttemptKind::of(a);
-                tx.prepare_cached(INSERT_ATTEMPT_KIND)?
-                    .execute(params![&*k.model, &*k.provider, &*k.endpoint, k.outcome, k.status, k.estimated])?;
+                tx.prepare_cached(INSERT_ATTEMPT_KIND)?.execute(params![
+                    &*k.model,
+                    &*k.provider,
+                    &*k.endpoint,
+                    k.outcome,
+                    k.status,
+                    k.estimated
+                ])?;
                 Ok((k, tx.last_insert_rowid()))
             },
         )

@@ -80,9 +80,14 @@ mod tests {
 
     #[test]
     fn the_share_holds_below_the_rate_and_lowers_above_it() {
-        for (share, per_second, expected) in
-            [(1.0, 100, 1000), (0.5, 400, 2000), (1.0, 500, 5000), (1.0, 20_000, 5000), (0.2, 20_000, 5000), (0.0, 9000, 0)]
-        {
+        for (share, per_second, expected) in [
+            (1.0, 100, 1000),
+            (0.5, 400, 2000),
+            (1.0, 500, 5000),
+            (1.0, 20_000, 5000),
+            (0.2, 20_000, 5000),
+            (0.0, 9000, 0),
+        ] {
             let sampler = DecisionSampler::new(share);
             let n = stored(&sampler, per_second, 10);
             assert!(n.abs_diff(expected) <= expected / 20, "{share} of {per_second}: {n}, not {expected}");

@@ -1,0 +1,3 @@
+//! The commands, one file each: arguments in, text out.
+
+pub mod report;
