@@ -1,5 +1,17 @@
 //! The gateway as a library: everything around the core that does IO.
 
+pub mod account;
+pub mod admission;
+pub mod app;
 pub mod cli;
+pub mod clock;
+pub mod error;
+pub mod keys;
+pub mod live;
+pub mod proxy;
+pub mod reload;
+pub mod server;
 pub mod simulate;
+pub mod snapshot;
 pub mod store;
+pub mod upstream;

@@ -1,5 +1,20 @@
 //! The ledger: one record a request, one row an attempt, written in batches off the request path. It decides nothing.
 
+mod ledger;
+mod read;
+mod report;
+mod rows;
+mod sampler;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use ledger::{Ledger, LedgerOptions, LedgerStats, NotFlushed};
+pub use read::{Reader, StoredAttempt, StoredRequest};
+pub use report::{By, Figures, Group, Percentiles, Report, Saving};
+pub use sampler::DecisionSampler;
+pub use schema::LedgerError;
+
 use std::sync::Arc;
 use waypost_core::profile::{Class, Task};
 use waypost_core::registry::Usage;
@@ -73,6 +88,19 @@ pub enum RequestOutcome {
     Cut,
     /// The client went away.
     Cancelled,
+}
+
+impl RequestOutcome {
+    /// The name in records and replies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Cut => "cut",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// One upstream try.
