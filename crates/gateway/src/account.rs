@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use waypost_core::attempt::{Attempt, Failure};
-use waypost_core::health::{BreakerEvent, EndpointHealth, Observed, Ticket, Verdict};
+use waypost_core::health::{EndpointHealth, Observed, Ticket, Verdict};
 use waypost_core::profile::Profile;
-use waypost_core::registry::{Price, Usage};
+use waypost_core::registry::{ModelIx, Price, ProviderIx, Usage};
 use waypost_core::route::{Candidate, Decision, explain};
 use waypost_core::units::{Instant, NanoUsd, Rng};
 
@@ -26,9 +26,21 @@ pub struct Account {
     pub decision: Decision,
     profile: Profile,
     arrival: Instant,
-    record: RequestRecord,
+    /// Taken when it is written.
+    record: Option<Box<RequestRecord>>,
     current: Option<Current>,
-    recorded: bool,
+    last: Option<Attempt>,
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Answering {
+    /// Which model.
+    pub model: ModelIx,
+    /// Where.
+    pub provider: ProviderIx,
+    /// An emergency model.
+    pub degraded: bool,
 }
 
 /// An attempt under way.
@@ -62,17 +74,36 @@ impl Account {
         arrival: Instant,
         record: RequestRecord,
     ) -> Self {
-        Self { state, snapshot, decision, profile, arrival, record, current: None, recorded: false }
+        Self { state, snapshot, decision, profile, arrival, record: Some(Box::new(record)), current: None, last: None }
     }
 
-    /// The record as it stands: attempts in order, those ended.
-    pub fn record(&self) -> &RequestRecord {
-        &self.record
+    /// The attempts that ended, in order.
+    pub fn attempts(&self) -> &[AttemptRecord] {
+        self.record.as_ref().map_or(&[], |r| &r.attempts)
     }
 
-    /// An attempt begins. `estimated_input`: input tokens as the model is expected to count them.
+    /// What all attempts cost so far.
+    pub fn cost(&self) -> NanoUsd {
+        self.record.as_ref().map_or(NanoUsd::ZERO, |r| r.cost)
+    }
+
+    /// Who answers: the attempt under way, else the last one.
+    pub fn answering(&self) -> Option<Answering> {
+        let registry = &self.snapshot.config.registry;
+        let attempt = self.current.as_ref().map(|c| c.attempt).or(self.last)?;
+        let provider = registry.endpoint(attempt.endpoint).provider;
+        Some(Answering { model: attempt.model, provider, degraded: attempt.degraded })
+    }
+
+    /// Time since the request came.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.since(self.arrival)
+    }
+
+    /// An attempt begins.
     pub fn begin(&mut self, attempt: Attempt, ticket: Ticket, now: Instant) {
         let candidate = &self.decision.candidates[attempt.candidate];
+        self.last = Some(attempt);
         self.current = Some(Current {
             attempt,
             ticket,
@@ -107,8 +138,9 @@ impl Account {
         let took = now.since(current.begun);
         current.first_token = Some(took);
         let health = &self.snapshot.health[usize::from(current.attempt.endpoint.0)];
-        let event = health.first_output(&mut current.ticket, took, now);
-        self.breaker_event(event);
+        if let Some(event) = health.first_output(&mut current.ticket, took, now) {
+            self.state.breaker_event(&self.snapshot, current.attempt.endpoint, event);
+        }
     }
 
     /// So much has passed: what an interruption is counted from.
@@ -128,10 +160,11 @@ impl Account {
             learned.factor.observe(self.profile.input_tokens, usage.input_tokens);
             learned.output.observe(self.profile.task, usage.output_tokens / u64::from(self.profile.n.max(1)));
         }
+        let visible = usage.output_tokens.saturating_sub(usage.reasoning_tokens);
         let observed = Observed {
             first_token: current.first_token,
             total: now.since(current.begun),
-            output_tokens: usage.output_tokens,
+            output_tokens: (!estimated).then_some(visible as u32),
         };
         self.end(current, "ok", Verdict::Success(observed), usage, estimated, now)
     }
@@ -159,7 +192,8 @@ impl Account {
         let endpoint = registry.endpoint(current.attempt.endpoint);
         let cost = current.price.map(|p| p.cost(&usage));
         let candidate = &self.decision.candidates[current.attempt.candidate];
-        self.record.attempts.push(AttemptRecord {
+        let record = self.record.as_mut()?;
+        record.attempts.push(AttemptRecord {
             model: registry.model(endpoint.model).name.clone(),
             provider: registry.provider(endpoint.provider).name.clone(),
             endpoint: upstream_name(candidate, &endpoint.name),
@@ -172,36 +206,26 @@ impl Account {
             estimated,
             cost,
         });
-        self.record.cost += cost.unwrap_or_default();
+        record.cost += cost.unwrap_or_default();
         if outcome == "ok" {
-            self.record.model = Some(registry.model(endpoint.model).name.clone());
-            self.record.degraded = candidate.degraded;
-            self.record.baseline_cost =
+            record.model = Some(registry.model(endpoint.model).name.clone());
+            record.degraded = candidate.degraded;
+            record.baseline_cost =
                 self.snapshot.baseline.and_then(|b| registry.model(b).price).map(|p| p.cost(&usage));
         }
         self.snapshot.provider_load[usize::from(endpoint.provider.0)].fetch_sub(1, Ordering::Relaxed);
         let health: &EndpointHealth = &self.snapshot.health[usize::from(current.attempt.endpoint.0)];
         let mut rng = Rng::new(now.0);
-        let event = health.finish(current.ticket, verdict, now, &mut rng);
-        self.breaker_event(event);
-        cost
-    }
-
-    fn breaker_event(&self, event: Option<BreakerEvent>) {
-        if let (Some(event), Some(current)) = (event, self.record.attempts.last()) {
-            self.state.breaker_event(event, &current.model, &current.provider);
-        } else if let Some(event) = event {
-            self.state.breaker_event(event, "", "");
+        if let Some(event) = health.finish(current.ticket, verdict, now, &mut rng) {
+            self.state.breaker_event(&self.snapshot, current.attempt.endpoint, event);
         }
+        cost
     }
 
     /// The request ended: writes its record.
     pub fn close(&mut self, outcome: RequestOutcome, status: u16, code: Option<&'static str>) {
-        if std::mem::replace(&mut self.recorded, true) {
-            return;
-        }
+        let Some(mut record) = self.record.take() else { return };
         let now = self.state.clock.instant();
-        let record = &mut self.record;
         record.outcome = outcome;
         record.status = status;
         record.code = code;
@@ -216,19 +240,18 @@ impl Account {
             let detail = explain(&self.snapshot.config, &self.profile, &self.decision);
             record.decision = Some(detail.to_string().into_boxed_str());
         }
-        self.state.ledger.record(std::mem::replace(record, empty_record(record.id)));
+        self.state.ledger.record(*record);
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        if self.recorded {
-            return;
+        if self.record.is_some() {
+            // The client went away.
+            let now = self.state.clock.instant();
+            self.failed(&Failure::Cancelled, now);
+            self.close(RequestOutcome::Cancelled, 499, None);
         }
-        // The client went away.
-        let now = self.state.clock.instant();
-        self.failed(&Failure::Cancelled, now);
-        self.close(RequestOutcome::Cancelled, 499, None);
     }
 }
 
@@ -245,9 +268,4 @@ fn settled_usage(current: &Current) -> (Usage, bool) {
 
 fn upstream_name(candidate: &Candidate, endpoint: &Arc<str>) -> Arc<str> {
     candidate.upstream_name.as_ref().unwrap_or(endpoint).clone()
-}
-
-/// What stays in the account after its record has gone.
-fn empty_record(id: waypost_core::units::RequestId) -> RequestRecord {
-    RequestRecord::new(id)
 }

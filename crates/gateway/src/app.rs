@@ -1,0 +1,153 @@
+//! The composition root: what all requests share, and how the parts are put together. The library's own entry point:
+//! [`App::start`] gives a running gateway to whoever embeds it.
+
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::server::{self, Handle};
+use crate::snapshot::Snapshot;
+use crate::store::{Ledger, LedgerOptions};
+use crate::upstream::{Pool, Tls};
+use arc_swap::ArcSwap;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use waypost_core::config::Config;
+use waypost_core::health::BreakerEvent;
+use waypost_core::registry::EndpointIx;
+use waypost_core::retry::RetryBudget;
+use waypost_core::units::RequestId;
+
+/// What all requests of a process share.
+#[derive(Debug)]
+pub struct State {
+    snapshot: ArcSwap<Snapshot>,
+    /// Origin of monotonic time.
+    pub clock: Clock,
+    /// Where records go.
+    pub ledger: Ledger,
+    /// Places.
+    pub admission: Arc<Admission>,
+    /// What bounds repeats.
+    pub retry_budget: RetryBudget,
+    /// Set once a drain has begun.
+    pub draining: AtomicBool,
+    /// What was wrong with the last reload; empty where it was taken.
+    pub reload_errors: Mutex<Vec<String>>,
+    /// The newest breaker transitions, for `/admin/breakers`.
+    breaker_log: Mutex<VecDeque<LoggedTransition>>,
+    tls: Arc<Tls>,
+    /// What makes this process's request ids its own.
+    id_prefix: u64,
+    next_id: AtomicU64,
+}
+
+/// A breaker's transition as it is shown.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct LoggedTransition {
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: i64,
+    /// Whose breaker.
+    pub model: String,
+    /// Whose breaker.
+    pub provider: String,
+    /// State before.
+    pub from: &'static str,
+    /// State after.
+    pub to: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Transitions kept for `/admin/breakers`.
+const BREAKER_LOG: usize = 256;
+
+impl State {
+    /// The configuration in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Puts the next configuration in force; requests that run keep theirs.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// A new request id: unique to this process's run, and well mixed, for it seeds choices.
+    pub fn request_id(&self) -> RequestId {
+        let n = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let low = waypost_core::units::Rng::new(self.id_prefix ^ n).next_u64();
+        RequestId(u128::from(self.id_prefix) << 64 | u128::from(low))
+    }
+
+    /// Takes note of a breaker's transition.
+    pub fn breaker_event(&self, snapshot: &Snapshot, endpoint: EndpointIx, event: BreakerEvent) {
+        let registry = &snapshot.config.registry;
+        let of = registry.endpoint(endpoint);
+        let (model, provider) = (&*registry.model(of.model).name, &*registry.provider(of.provider).name);
+        let (from, to, reason) = (event.from.name(), event.to.name(), event.reason.name());
+        tracing::warn!(model, provider, from, to, reason, "breaker");
+        let unix_ms = crate::clock::unix_ms();
+        let entry =
+            LoggedTransition { unix_ms, model: model.to_owned(), provider: provider.to_owned(), from, to, reason };
+        let mut log = self.breaker_log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() == BREAKER_LOG {
+            log.pop_front();
+        }
+        log.push_back(entry);
+    }
+
+    /// The newest transitions, newest last.
+    pub fn breaker_log(&self) -> Vec<LoggedTransition> {
+        self.breaker_log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// A pool for one worker; TLS settings are shared.
+    pub fn pool(&self) -> Arc<Pool> {
+        Arc::new(Pool::new(self.tls.clone()))
+    }
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be served.
+    #[error("{}", .0.join("\n"))]
+    Config(Vec<String>),
+    /// The ledger cannot be opened.
+    #[error("{0}")]
+    Ledger(#[from] crate::store::LedgerError),
+    /// The listener cannot be opened.
+    #[error("{0}")]
+    Listen(#[from] io::Error),
+}
+
+/// A gateway that can be started.
+#[derive(Debug)]
+pub struct App;
+
+impl App {
+    /// Opens the ledger and the listener and serves on worker threads until the handle is shut down.
+    ///
+    /// # Errors
+    /// See [`StartError`]; the messages are for the operator.
+    pub fn start(config: Config) -> Result<Handle, StartError> {
+        let ledger = Ledger::open(&config.storage, LedgerOptions::default())?;
+        let snapshot = Snapshot::build(config, None).map_err(StartError::Config)?;
+        let state = Arc::new(State {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            clock: Clock::default(),
+            ledger,
+            admission: Arc::default(),
+            retry_budget: RetryBudget::default(),
+            draining: AtomicBool::new(false),
+            reload_errors: Mutex::default(),
+            breaker_log: Mutex::default(),
+            tls: Arc::default(),
+            id_prefix: RandomState::new().hash_one(std::process::id()),
+            next_id: AtomicU64::new(0),
+        });
+        Ok(server::start(state)?)
+    }
+}

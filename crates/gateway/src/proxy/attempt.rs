@@ -1,0 +1,379 @@
+//! One exchange with one endpoint, up to the point where an answer stands: a whole body that is one, or a stream whose
+//! first real output has come. Nothing is sent downstream before that.
+
+use super::reply::{self, Reply, Whole};
+use super::stream::StreamBody;
+use super::Run;
+use crate::account::Account;
+use crate::admission::Permit;
+use crate::simulate;
+use crate::snapshot::Link;
+use crate::upstream::{SendError, UpstreamBody};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::BodyExt;
+use std::time::Duration;
+use tokio::time::timeout_at;
+use waypost_core::attempt::{Attempt, Failure, Fault, Invalid, Timeout};
+use waypost_core::dialect::gate::{Progress, StreamFault, StreamGate};
+use waypost_core::dialect::{BadCompletion, openai};
+use waypost_core::registry::Capabilities;
+use waypost_core::retry::{exhausted_for, retry_after};
+use waypost_core::splice::Forward;
+use waypost_core::units::Instant;
+
+/// A non-streaming answer larger than this is not one.
+const MOST_ANSWER: usize = 64 << 20;
+/// What is read of an error's body.
+const MOST_ERROR: usize = 256 << 10;
+
+/// One try of one request at one endpoint.
+pub(super) struct Exchange<'a> {
+    pub run: &'a Run<'a>,
+    pub attempt: Attempt,
+    pub begun: Instant,
+}
+
+/// What a failed attempt brought: its place in the plan, and what may go back to the client.
+#[derive(Debug)]
+pub(super) struct Brought {
+    pub failure: Failure,
+    /// What the provider or the connection said, for the error's list.
+    pub message: String,
+    /// The provider's own body, where it may be the answer.
+    pub body: Option<Bytes>,
+    /// Its content type is an event stream.
+    pub streams: bool,
+}
+
+impl Brought {
+    fn new(failure: Failure, message: impl Into<String>) -> Self {
+        Self { failure, message: message.into(), body: None, streams: false }
+    }
+}
+
+/// An answer that stands.
+pub(super) enum Answer {
+    Whole { body: Bytes, content_type: Option<http::HeaderValue> },
+    Stream { gate: StreamGate, first: Vec<Bytes>, upstream: UpstreamBody, chunk_timeout: Duration },
+}
+
+impl Answer {
+    /// The reply downstream: settles a whole answer, hands a stream its account.
+    pub fn reply(self, run: &Run<'_>, mut account: Account, attempts: u32, permit: Permit) -> Reply {
+        let state = run.state;
+        match self {
+            Self::Whole { body, content_type } => {
+                account.answered(state.clock.instant());
+                reply::whole(run.id, account, Whole { body, content_type, attempts })
+            }
+            Self::Stream { gate, first, upstream, chunk_timeout } => {
+                let deadline = state.clock.timer(run.deadline);
+                let head = reply::stream(run.id, &account, attempts);
+                let body = StreamBody::new(state.clock, gate, first, upstream, account, permit, chunk_timeout, deadline);
+                reply::begun(head, body)
+            }
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Sends and waits for an answer that stands.
+    pub async fn run(&self, account: &mut Account) -> Result<Answer, Brought> {
+        let stream = self.run.prepared.profile.stream;
+        let (limit, kind) = self.limit(stream);
+        let until = self.run.state.clock.timer(limit);
+        let exchange = async {
+            let response = self.send(account).await?;
+            if response.status() != StatusCode::OK {
+                return Err(self.refused(response).await);
+            }
+            self.rate_hint(response.headers());
+            if stream { self.stream(response, account).await } else { self.whole(response, account).await }
+        };
+        match timeout_at(until, exchange).await {
+            Ok(result) => result,
+            Err(_) => {
+                let waited = limit.since(self.begun);
+                let message = format!("no {} within {waited:.1?}", if stream { "first token" } else { "answer" });
+                Err(Brought::new(Failure::Timeout(kind), message))
+            }
+        }
+    }
+
+    /// When this exchange is over: its own timeout, or the request's deadline.
+    fn limit(&self, stream: bool) -> (Instant, Timeout) {
+        let config = &self.run.prepared.snapshot.config;
+        let registry = &config.registry;
+        let endpoint = registry.endpoint(self.attempt.endpoint);
+        let timeouts = registry.model(endpoint.model).timeouts.or(registry.provider(endpoint.provider).timeouts);
+        let execution = &config.execution;
+        let total = timeouts.total.unwrap_or(execution.total_timeout);
+        // Reasoning is silent for long: its timeouts default to the total one.
+        let reasons = self.run.prepared.profile.needs.has(Capabilities::REASONING);
+        let (own, kind) = if stream {
+            let fallback = if reasons { total } else { Duration::from_secs(30) };
+            (timeouts.first_token.or(execution.first_token_timeout).unwrap_or(fallback), Timeout::FirstToken)
+        } else {
+            let fallback = if reasons { total } else { Duration::from_secs(120) };
+            (timeouts.response.or(execution.response_timeout).unwrap_or(fallback), Timeout::Response)
+        };
+        let (own, kind) = if total < own { (total, Timeout::Total) } else { (own, kind) };
+        let limit = self.begun + own;
+        if self.run.deadline < limit { (self.run.deadline, Timeout::Deadline) } else { (limit, kind) }
+    }
+
+    async fn send(&self, account: &mut Account) -> Result<Response<UpstreamBody>, Brought> {
+        let prepared = self.run.prepared;
+        let snapshot = &prepared.snapshot;
+        let registry = &snapshot.config.registry;
+        let endpoint = registry.endpoint(self.attempt.endpoint);
+        let provider = registry.provider(endpoint.provider);
+        let candidate = &account.decision.candidates[self.attempt.candidate];
+        let name = candidate.upstream_name.clone().unwrap_or_else(|| endpoint.name.clone());
+        let forward = Forward { model: &name, usage: provider.stream_usage, cap: None };
+        let body = prepared.scan.upstream_body(&prepared.body, &forward);
+        account.sent();
+        let response = match &snapshot.links[usize::from(self.attempt.endpoint.0)] {
+            Link::Simulated(settings) => {
+                let number = simulate::attempt_number(self.run.id, self.attempt.number);
+                let seconds = crate::clock::unix_ms() / 1000;
+                simulate::respond(settings, &name, number, seconds, &body).await.map(UpstreamBody::Simulated)
+            }
+            Link::Http(target) => {
+                let timeouts = registry.model(endpoint.model).timeouts.or(provider.timeouts);
+                let connect = timeouts.connect.unwrap_or(snapshot.config.execution.connect_timeout);
+                let sent = self.run.pool.send(target, body, connect).await;
+                let (response, connection) = sent.map_err(|e| send_failed(e, connect))?;
+                response.map(|body| UpstreamBody::http(body, connection))
+            }
+        };
+        account.head(response.status().as_u16());
+        Ok(response)
+    }
+
+    /// An error status: its message, and what it asks for.
+    async fn refused(&self, response: Response<UpstreamBody>) -> Brought {
+        let (head, body) = response.into_parts();
+        let text = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
+        let wait = retry_after(text("retry-after-ms"), text(RETRY_AFTER.as_str()), crate::clock::unix_ms());
+        let body = collect(body, MOST_ERROR).await.unwrap_or_default();
+        let status = head.status.as_u16();
+        let error = openai::parse_error(Some(status), &body);
+        let failure = Failure::Http { status, retry_after: wait, context_overflow: error.context_overflow };
+        let message = self.scrub(&error.message);
+        let json = waypost_core::json::Cursor::new(&body).and_then(|mut c| c.skip()).is_ok() && !body.is_empty();
+        Brought { failure, message, body: json.then(|| self.scrub_body(body)), streams: false }
+    }
+
+    /// A whole answer, held until it is complete.
+    async fn whole(&self, response: Response<UpstreamBody>, account: &mut Account) -> Result<Answer, Brought> {
+        let (head, body) = response.into_parts();
+        check_type(&head.headers, "application/json")?;
+        let content_type = head.headers.get(CONTENT_TYPE).cloned();
+        let body = match collect(body, MOST_ANSWER).await {
+            Ok(body) => body,
+            Err(Collect::TooLarge) => {
+                let message = format!("its answer is larger than {} MiB", MOST_ANSWER >> 20);
+                return Err(Brought::new(Failure::Invalid(Invalid::Json), message));
+            }
+            Err(Collect::Broken(e)) => return Err(Brought::new(Failure::Cut, format!("the answer broke off: {e}"))),
+        };
+        if body.is_empty() {
+            return Err(Brought::new(Failure::Invalid(Invalid::EmptyBody), "its answer has no body"));
+        }
+        let facts = match openai::inspect_completion(&body) {
+            Ok(facts) => facts,
+            Err(BadCompletion::Error(error)) => {
+                let message = self.scrub(&error.message);
+                let failure = in_band(&error);
+                return Err(Brought { failure, message, body: Some(self.scrub_body(body)), streams: false });
+            }
+            Err(BadCompletion::Json(e)) => {
+                let message = format!("its answer is not JSON (byte {}: {})", e.offset, e.kind);
+                return Err(Brought::new(Failure::Invalid(Invalid::Json), message));
+            }
+            Err(BadCompletion::NoChoices) => {
+                return Err(Brought::new(Failure::Invalid(Invalid::Json), "its answer has no `choices`"));
+            }
+        };
+        account.passed(facts.text_bytes, facts.usage);
+        if facts.is_empty_answer() {
+            let message = "its answer is empty";
+            return Err(Brought { failure: Failure::EmptyAnswer, message: message.into(), body: Some(body), streams: false });
+        }
+        Ok(Answer::Whole { body, content_type })
+    }
+
+    /// A stream, held until its first real output.
+    async fn stream(&self, response: Response<UpstreamBody>, account: &mut Account) -> Result<Answer, Brought> {
+        let (head, mut upstream) = response.into_parts();
+        check_type(&head.headers, "text/event-stream")?;
+        let mut gate = StreamGate::openai(self.run.prepared.scan.usage_asked());
+        let mut first = Vec::new();
+        let fault = loop {
+            let pushed = match upstream.frame().await {
+                None => match gate.finish(&mut first) {
+                    // Nothing was said, and for a reason (a filter, a cap): that is the answer.
+                    Ok(_) => Ok(Progress::Committed),
+                    Err(fault) => Err(fault),
+                },
+                Some(Err(e)) => {
+                    account.passed(gate.tally().text_bytes, gate.tally().usage);
+                    return Err(Brought::new(Failure::EmptyStream, format!("the stream broke off before any output: {e}")));
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => gate.push(&data, &mut first),
+                    Err(_) => continue,
+                },
+            };
+            match pushed {
+                Ok(Progress::Holding) if gate.is_done() => {
+                    if let Err(fault) = gate.finish(&mut first) {
+                        break fault;
+                    }
+                }
+                Ok(Progress::Holding) => continue,
+                Ok(_) => {}
+                Err(fault) => {
+                    // What came before the fault was real output: it goes out, and the body reports the fault.
+                    if !gate.is_committed() {
+                        break fault;
+                    }
+                    tracing::debug!(?fault, "fault in the chunk of the first output");
+                }
+            }
+            account.passed(gate.tally().text_bytes, gate.tally().usage);
+            account.first_output(self.run.state.clock.instant());
+            let chunk_timeout = self.chunk_timeout();
+            return Ok(Answer::Stream { gate, first, upstream, chunk_timeout });
+        };
+        account.passed(gate.tally().text_bytes, gate.tally().usage);
+        let mut brought = self.stream_fault(&fault);
+        if fault == StreamFault::EmptyAnswer {
+            gate.release(&mut first);
+            let done = if gate.tally().done { &b""[..] } else { openai::DONE_EVENT };
+            brought.body = Some([first.concat().as_slice(), done].concat().into());
+            brought.streams = true;
+        }
+        Err(brought)
+    }
+
+    fn chunk_timeout(&self) -> Duration {
+        let config = &self.run.prepared.snapshot.config;
+        let endpoint = config.registry.endpoint(self.attempt.endpoint);
+        let timeouts = config.registry.model(endpoint.model).timeouts;
+        let timeouts = timeouts.or(config.registry.provider(endpoint.provider).timeouts);
+        timeouts.chunk.unwrap_or(config.execution.chunk_timeout)
+    }
+
+    fn stream_fault(&self, fault: &StreamFault) -> Brought {
+        let (failure, message) = match fault {
+            StreamFault::Error(error) => (in_band(error), self.scrub(&error.message)),
+            StreamFault::Malformed(e) => {
+                (Failure::Invalid(Invalid::Json), format!("an event is not JSON (byte {}: {})", e.offset, e.kind))
+            }
+            StreamFault::Oversized => (Failure::Invalid(Invalid::Json), "an event is larger than 1 MiB".to_owned()),
+            StreamFault::Empty => (Failure::Invalid(Invalid::EmptyBody), "its stream has no events".to_owned()),
+            StreamFault::EmptyAnswer => (Failure::EmptyAnswer, "its answer is empty".to_owned()),
+            StreamFault::Cut => (Failure::EmptyStream, "its stream ended before any output".to_owned()),
+        };
+        Brought::new(failure, message)
+    }
+
+    /// Spent limits that a good answer reports: the next requests go elsewhere first.
+    fn rate_hint(&self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+        if let Some(wait) = exhausted_for(text, crate::clock::unix_ms()) {
+            let health = &self.run.prepared.snapshot.health[usize::from(self.attempt.endpoint.0)];
+            health.rate_limited(wait, self.run.state.clock.instant());
+        }
+    }
+
+    /// A failure that the operator must mend: said at once, with its place.
+    pub fn say_loudly(&self, what: &Brought) {
+        let registry = &self.run.prepared.snapshot.config.registry;
+        let endpoint = registry.endpoint(self.attempt.endpoint);
+        let (provider, model) = (&registry.provider(endpoint.provider).name, &endpoint.name);
+        let (failure, message) = (what.failure.name(), what.message.as_str());
+        if what.failure.fault() == Fault::Operator {
+            tracing::error!(%provider, %model, failure, message, "the provider refuses this gateway: check its key, URL and model name");
+        } else {
+            tracing::debug!(%provider, %model, failure, message, "attempt failed");
+        }
+    }
+
+    /// A provider's text without our credentials, should it have echoed one.
+    fn scrub(&self, message: &str) -> String {
+        let registry = &self.run.prepared.snapshot.config.registry;
+        let provider = registry.provider(registry.endpoint(self.attempt.endpoint).provider);
+        let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
+        secrets.filter(|s| s.expose().len() >= 6).fold(message.to_owned(), |m, s| m.replace(s.expose(), "***"))
+    }
+
+    fn scrub_body(&self, body: Bytes) -> Bytes {
+        match std::str::from_utf8(&body) {
+            Ok(text) => self.scrub(text).into_bytes().into(),
+            Err(_) => Bytes::new(),
+        }
+    }
+}
+
+/// An error inside of a 200: by the status that it states, where it states one.
+fn in_band(error: &waypost_core::dialect::UpstreamError) -> Failure {
+    let stated = error.code.as_deref().and_then(|c| c.parse().ok()).filter(|s| (400..600).contains(s));
+    match stated {
+        Some(status) => Failure::Http { status, retry_after: None, context_overflow: error.context_overflow },
+        None if error.context_overflow => Failure::Http { status: 400, retry_after: None, context_overflow: true },
+        None => Failure::Invalid(Invalid::InBandError),
+    }
+}
+
+fn send_failed(e: SendError, connect: Duration) -> Brought {
+    match e {
+        SendError::Connect(e) => Brought::new(Failure::Connect, format!("cannot connect: {e}")),
+        SendError::Tls(e) => Brought::new(Failure::Tls, format!("no TLS session: {e}")),
+        SendError::ConnectTimeout => {
+            Brought::new(Failure::Timeout(Timeout::Connect), format!("no connection within {connect:.1?}"))
+        }
+        SendError::Broken(e) => Brought::new(Failure::Connect, format!("the connection broke before an answer: {e}")),
+    }
+}
+
+/// A 200 of another type, or compressed though nothing was offered, is no answer.
+fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Brought> {
+    let found = headers.get(CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+    let matches = found.len() >= wanted.len() && found[..wanted.len()].eq_ignore_ascii_case(wanted.as_bytes());
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity");
+    if matches && !encoded {
+        return Ok(());
+    }
+    let shown = String::from_utf8_lossy(&found[..found.len().min(80)]).into_owned();
+    let message = if encoded { "its answer is compressed".to_owned() } else { format!("its answer is `{shown}`, not {wanted}") };
+    Err(Brought::new(Failure::Invalid(Invalid::ContentType), message))
+}
+
+enum Collect {
+    TooLarge,
+    Broken(std::io::Error),
+}
+
+/// The whole body; one chunk is not copied.
+async fn collect(mut body: UpstreamBody, most: usize) -> Result<Bytes, Collect> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Collect::Broken)?.into_data() else { continue };
+        if first.len() + all.len() + data.len() > most {
+            return Err(Collect::TooLarge);
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}

@@ -1,0 +1,190 @@
+//! The path of one chat request: scan, decide, attempt until there is an answer, account. No parsing and no arithmetic
+//! of its own: it drives what the core decides.
+
+mod attempt;
+mod give_up;
+mod prepare;
+mod reply;
+mod stream;
+
+pub use prepare::{Prepared, prepare};
+pub use reply::{Replies, Reply};
+pub use stream::StreamBody;
+
+use crate::account::Account;
+use crate::admission::Permit;
+use crate::app::State;
+use crate::error::{Error, Kind};
+use crate::live::LiveView;
+use crate::store::{RequestOutcome, RequestRecord};
+use crate::upstream::Pool;
+use attempt::{Brought, Exchange};
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use waypost_core::attempt::{CandidatePlan, Limits, Plan, Skip, Step};
+use waypost_core::registry::EndpointIx;
+use waypost_core::route::{Ask, Decision, decide};
+use waypost_core::units::{Instant, RequestId, Rng};
+
+/// One chat request, read and prepared, to its answer.
+pub async fn chat(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival: Instant, prepared: Prepared) -> Reply {
+    let execution = &prepared.snapshot.config.execution;
+    let total = prepared.hints.deadline.map_or(execution.total_timeout, |d| d.min(execution.total_timeout));
+    let deadline = arrival + total;
+    let server = &prepared.snapshot.config.server;
+    let class = prepared.profile.class;
+    let timer = state.clock.timer(deadline);
+    let permit = match state.admission.enter(class, server.max_concurrency, server.max_queue, timer).await {
+        Ok(permit) => permit,
+        Err(e) => return Reply::error(id, None, e),
+    };
+    let (decision, mut rng) = prepared.decide(state, id);
+    let record = record(&prepared, &decision, id);
+    let snapshot = prepared.snapshot.clone();
+    let account = Account::open(state.clone(), snapshot, decision, prepared.profile.clone(), arrival, record);
+    Run { state, pool, id, prepared: &prepared, deadline }.run(account, permit, &mut rng).await
+}
+
+impl Prepared {
+    /// Decides this request now; the id seeds its choices.
+    pub fn decide(&self, state: &State, id: RequestId) -> (Decision, Rng) {
+        let now = state.clock.now();
+        let mut rng = Rng::new(id.0 as u64);
+        let config = &self.snapshot.config;
+        let ask = Ask {
+            model: &self.model,
+            profile: &self.profile,
+            hints: &self.hints,
+            tags: &self.tags,
+            key: self.key.map(|k| &config.keys[k]),
+            headers: &|visit| self.each_header(visit),
+            exact_tokens: &|tokenizer| waypost_core::tokens::count_chat(&self.body, &self.scan, tokenizer),
+        };
+        let decision = decide(config, &ask, &LiveView { snapshot: &self.snapshot, now: now.instant }, now, &mut rng);
+        (decision, rng)
+    }
+}
+
+/// One request under way.
+struct Run<'a> {
+    state: &'a Arc<State>,
+    pool: &'a Arc<Pool>,
+    id: RequestId,
+    prepared: &'a Prepared,
+    deadline: Instant,
+}
+
+impl Run<'_> {
+    async fn run(&self, mut account: Account, permit: Permit, rng: &mut Rng) -> Reply {
+        if let Some(refusal) = account.decision.refusal.clone() {
+            let error = Error::from(refusal);
+            let (status, code, _) = error.kind.wire();
+            account.close(RequestOutcome::Refused, status.as_u16(), Some(code));
+            return Reply::error(self.id, Some(&account), error);
+        }
+        self.state.retry_budget.request();
+        let snapshot = account.snapshot.clone();
+        let endpoints = self.endpoints(&account.decision);
+        let candidates: Vec<CandidatePlan<'_>> = account.decision.candidates.iter().zip(&endpoints).map(|(c, e)| {
+            let window = snapshot.config.registry.model(c.model).context_window;
+            CandidatePlan { model: c.model, endpoints: e, window, emergency: c.degraded }
+        }).collect();
+        let execution = &snapshot.config.execution;
+        let limits = Limits {
+            max_attempts: execution.max_attempts,
+            deadline: self.deadline,
+            max_retry_wait: execution.max_retry_wait,
+            no_fallback: account.decision.no_fallback,
+        };
+        let mut plan = Plan::new(&candidates, limits);
+        // What each failed attempt brought, in the order of `plan.tried()`.
+        let mut brought: Vec<Brought> = Vec::new();
+        loop {
+            let now = self.state.clock.instant();
+            match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
+                Step::Wait { until } => tokio::time::sleep_until(self.state.clock.timer(until)).await,
+                Step::GiveUp(how) => return give_up::give_up(self.id, account, how, &plan, brought, permit),
+                Step::Try(attempt) => {
+                    let endpoint = snapshot.config.registry.endpoint(attempt.endpoint);
+                    let load = &snapshot.provider_load[usize::from(endpoint.provider.0)];
+                    let most = snapshot.config.registry.provider(endpoint.provider).max_concurrency.unwrap_or(u32::MAX);
+                    if load.fetch_add(1, Ordering::Relaxed) >= most {
+                        load.fetch_sub(1, Ordering::Relaxed);
+                        plan.not_made(Skip::Saturated);
+                        continue;
+                    }
+                    let Some(begun) = snapshot.health[usize::from(attempt.endpoint.0)].try_begin(now) else {
+                        load.fetch_sub(1, Ordering::Relaxed);
+                        plan.not_made(Skip::BreakerOpen);
+                        continue;
+                    };
+                    if let Some(event) = begun.event {
+                        self.state.breaker_event(&snapshot, attempt.endpoint, event);
+                    }
+                    account.begin(attempt, begun.ticket, now);
+                    let exchange = Exchange { run: self, attempt, begun: now };
+                    match exchange.run(&mut account).await {
+                        Ok(answer) => return answer.reply(self, account, attempt.number, permit),
+                        Err(what) => {
+                            let now = self.state.clock.instant();
+                            account.failed(&what.failure, now);
+                            exchange.say_loudly(&what);
+                            plan.failed(what.failure, now);
+                            brought.push(what);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The endpoints of each candidate; only those at the named provider where a request names one.
+    fn endpoints(&self, decision: &Decision) -> Vec<Cow<'_, [EndpointIx]>> {
+        let registry = &self.prepared.snapshot.config.registry;
+        let of = |c: &waypost_core::route::Candidate| {
+            let all = &registry.model(c.model).endpoints;
+            match c.provider {
+                None => Cow::Borrowed(all.as_slice()),
+                Some(p) => all.iter().copied().filter(|e| registry.endpoint(*e).provider == p).collect(),
+            }
+        };
+        decision.candidates.iter().map(of).collect()
+    }
+}
+
+/// The record of a request at its decision.
+fn record(prepared: &Prepared, decision: &Decision, id: RequestId) -> RequestRecord {
+    let config = &prepared.snapshot.config;
+    let key = prepared.key.map(|k| &config.keys[k]);
+    let profile = &prepared.profile;
+    RequestRecord {
+        id,
+        unix_ms: crate::clock::unix_ms(),
+        key: key.map(|k| k.id.clone()),
+        team: key.and_then(|k| k.team.clone()),
+        route: decision.route.map(|r| config.routes[r].name.clone()),
+        stage: decision.stage.map(|s| config.stages[s].name.clone()),
+        level: decision.level.name(),
+        strategy: decision.strategy,
+        class: profile.class,
+        task: profile.task,
+        estimated_input_tokens: profile.input_tokens,
+        complexity: profile.complexity,
+        stream: profile.stream,
+        model: None,
+        degraded: false,
+        outcome: RequestOutcome::Cancelled,
+        status: 0,
+        code: None,
+        reason: decision.reason.as_str().into(),
+        duration_us: 0,
+        cost: waypost_core::units::NanoUsd::ZERO,
+        baseline_cost: None,
+        tags: prepared.tags.clone(),
+        attempts: Vec::new(),
+        decision: None,
+    }
+}
+

@@ -1,0 +1,135 @@
+//! What goes back to the client: status, the `x-waypost-*` headers, and one of three kinds of body.
+
+use super::stream::StreamBody;
+use crate::account::Account;
+use crate::error::Error;
+use crate::server::Body;
+use crate::simulate::SIMULATED;
+use crate::snapshot::header_value;
+use crate::store::RequestOutcome;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use waypost_core::registry::Dialect;
+use waypost_core::units::RequestId;
+
+/// A response downstream.
+pub type Reply = Response<Body>;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-waypost-request-id");
+const MODEL: HeaderName = HeaderName::from_static("x-waypost-model");
+const PROVIDER: HeaderName = HeaderName::from_static("x-waypost-provider");
+const LEVEL: HeaderName = HeaderName::from_static("x-waypost-level");
+const STRATEGY: HeaderName = HeaderName::from_static("x-waypost-strategy");
+const REASON: HeaderName = HeaderName::from_static("x-waypost-reason");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-waypost-attempts");
+const COST: HeaderName = HeaderName::from_static("x-waypost-cost-usd");
+const DEGRADED: HeaderName = HeaderName::from_static("x-waypost-degraded");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// A whole answer.
+pub(super) struct Whole {
+    pub body: Bytes,
+    pub content_type: Option<HeaderValue>,
+    pub attempts: u32,
+}
+
+/// Ways to make a [`Reply`].
+pub trait Replies {
+    /// An error, with what is known of the request.
+    fn error(id: RequestId, account: Option<&Account>, error: Error) -> Self;
+}
+
+impl Replies for Reply {
+    fn error(id: RequestId, account: Option<&Account>, error: Error) -> Self {
+        let (status, _, _) = error.kind.wire();
+        let mut reply = Self::new(Body::full(error.openai_body()));
+        *reply.status_mut() = status;
+        let headers = reply.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(REQUEST_ID, id_value(id));
+        if let Some(wait) = error.retry_after {
+            // Whole seconds, rounded up: a client must not come back too early.
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        if let Some(account) = account {
+            decided(headers, account);
+            headers.insert(ATTEMPTS, HeaderValue::from(account.attempts().len()));
+        }
+        reply
+    }
+}
+
+/// A whole answer: settles the account.
+pub(super) fn whole(id: RequestId, mut account: Account, answer: Whole) -> Reply {
+    let mut reply = Reply::new(Body::full(answer.body));
+    let headers = reply.headers_mut();
+    headers.reserve(12);
+    headers.insert(CONTENT_TYPE, answer.content_type.unwrap_or(JSON));
+    answered(headers, id, &account, answer.attempts);
+    if account.attempts().last().is_some_and(|a| a.cost.is_some()) {
+        headers.insert(COST, header_value(&account.cost().to_string()));
+    }
+    account.close(RequestOutcome::Ok, 200, None);
+    reply
+}
+
+/// The head of a stream that has begun; the account is the body's from then on.
+pub(super) fn stream(id: RequestId, account: &Account, attempts: u32) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(CONTENT_TYPE, EVENTS);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answered(&mut headers, id, account, attempts);
+    headers
+}
+
+/// Head and body of a stream together.
+pub(super) fn begun(headers: HeaderMap, body: StreamBody) -> Reply {
+    let mut reply = Reply::new(Body::Stream(Box::new(body)));
+    *reply.headers_mut() = headers;
+    reply
+}
+
+/// An answer that a failed attempt brought and that goes back as it is.
+pub(super) fn as_is(id: RequestId, account: &Account, status: StatusCode, body: Bytes, streams: bool) -> Reply {
+    let mut reply = Reply::new(Body::full(body));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, if streams { EVENTS } else { JSON });
+    answered(headers, id, account, account.attempts().len() as u32);
+    reply
+}
+
+/// Who decided what, whether or not anybody answered.
+fn decided(headers: &mut HeaderMap, account: &Account) {
+    let decision = &account.decision;
+    headers.insert(LEVEL, HeaderValue::from_static(decision.level.name()));
+    headers.insert(STRATEGY, HeaderValue::from_static(decision.strategy));
+    headers.insert(REASON, header_value(&decision.reason));
+}
+
+fn answered(headers: &mut HeaderMap, id: RequestId, account: &Account, attempts: u32) {
+    headers.insert(REQUEST_ID, id_value(id));
+    decided(headers, account);
+    headers.insert(ATTEMPTS, HeaderValue::from(attempts));
+    let Some(by) = account.answering() else { return };
+    let snapshot = &account.snapshot;
+    headers.insert(MODEL, snapshot.model_headers[usize::from(by.model.0)].clone());
+    headers.insert(PROVIDER, snapshot.provider_headers[usize::from(by.provider.0)].clone());
+    if by.degraded {
+        headers.insert(DEGRADED, HeaderValue::from_static("true"));
+    }
+    if snapshot.config.registry.provider(by.provider).dialects.first() == Some(&Dialect::Simulated) {
+        headers.insert(SIMULATED, HeaderValue::from_static("true"));
+    }
+}
+
+/// 32 hexadecimal digits.
+fn id_value(id: RequestId) -> HeaderValue {
+    let mut text = [0u8; 32];
+    for (i, digit) in text.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(id.0 >> (124 - 4 * i)) as usize & 15];
+    }
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}

@@ -1,0 +1,195 @@
+//! The body of a stream that has begun: bytes as they come from upstream, an explicit error where it breaks off, and the
+//! account settled at its end or its drop.
+
+use crate::account::Account;
+use crate::admission::Permit;
+use crate::clock::Clock;
+use crate::error::{Error, Kind};
+use crate::store::RequestOutcome;
+use crate::upstream::UpstreamBody;
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+use waypost_core::attempt::{Failure, Invalid, Timeout};
+use waypost_core::dialect::gate::{StreamFault, StreamGate};
+
+/// How long the connection's end is awaited once the stream's own end has come: for the connection to be kept.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// A committed stream on its way downstream.
+#[derive(Debug)]
+pub struct StreamBody {
+    clock: Clock,
+    gate: StreamGate,
+    /// What is to be sent, first at the end.
+    ready: Vec<Bytes>,
+    /// `None` once upstream is through.
+    upstream: Option<UpstreamBody>,
+    account: Account,
+    /// The place of the request; free when the body is.
+    _permit: Permit,
+    timer: Pin<Box<Sleep>>,
+    chunk_timeout: Duration,
+    /// When something last came from upstream, or was last asked for by downstream.
+    active: Instant,
+    deadline: Instant,
+    /// Settled: only what is ready remains to be sent.
+    settled: bool,
+}
+
+impl StreamBody {
+    #[expect(clippy::too_many_arguments, reason = "made in one place, of parts that nobody else groups")]
+    pub(super) fn new(
+        clock: Clock,
+        gate: StreamGate,
+        first: Vec<Bytes>,
+        upstream: UpstreamBody,
+        account: Account,
+        permit: Permit,
+        chunk_timeout: Duration,
+        deadline: Instant,
+    ) -> Self {
+        let active = Instant::now();
+        let timer = Box::pin(tokio::time::sleep_until((active + chunk_timeout).min(deadline)));
+        let ready = first.into_iter().rev().collect();
+        let (upstream, settled) = (Some(upstream), false);
+        Self { clock, gate, ready, upstream, account, _permit: permit, timer, chunk_timeout, active, deadline, settled }
+    }
+
+    /// Takes bytes from upstream, and settles where they hold the end.
+    fn take(&mut self, data: &Bytes) {
+        let mut out = Vec::with_capacity(2);
+        let pushed = self.gate.push(data, &mut out);
+        self.note();
+        self.ready.extend(out.into_iter().rev());
+        match pushed {
+            Ok(_) if self.gate.is_done() => self.succeed(),
+            Ok(_) => {}
+            Err(fault) => self.fault(&fault),
+        }
+    }
+
+    /// Upstream ended without an error of the connection.
+    fn finish(&mut self) {
+        let mut out = Vec::new();
+        let finished = self.gate.finish(&mut out);
+        self.note();
+        self.ready.splice(0..0, out.into_iter().rev());
+        match finished {
+            Ok(_) => self.succeed(),
+            Err(fault) => self.fault(&fault),
+        }
+    }
+
+    fn note(&mut self) {
+        let tally = self.gate.tally();
+        self.account.passed(tally.text_bytes, tally.usage);
+    }
+
+    fn succeed(&mut self) {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.account.answered(self.clock.instant());
+            self.account.close(RequestOutcome::Ok, 200, None);
+        }
+    }
+
+    fn fault(&mut self, fault: &StreamFault) {
+        match fault {
+            StreamFault::Error(e) => {
+                let message = format!("the provider reported an error in the stream: {}", e.message);
+                self.fail(&Failure::Invalid(Invalid::InBandError), Kind::UpstreamError, message);
+            }
+            StreamFault::Malformed(_) | StreamFault::Oversized => {
+                let message = "the provider's stream is malformed; what came before is incomplete";
+                self.fail(&Failure::Invalid(Invalid::Json), Kind::UpstreamError, message);
+            }
+            StreamFault::Empty | StreamFault::EmptyAnswer | StreamFault::Cut => {
+                self.fail(&Failure::Cut, Kind::UpstreamError, "the provider's stream broke off; what came before is incomplete");
+            }
+        }
+    }
+
+    /// The stream ends in an explicit error event, never in a clean end.
+    fn fail(&mut self, failure: &Failure, kind: Kind, message: impl Into<String>) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        self.upstream = None;
+        let error = Error::new(kind, message);
+        self.ready.insert(0, error.openai_event());
+        self.account.failed(failure, self.clock.instant());
+        let (_, code, _) = kind.wire();
+        self.account.close(RequestOutcome::Cut, 200, Some(code));
+    }
+
+    /// Whether a timeout has run out; the timer is moved on lazily, not at each chunk.
+    fn timed_out(&mut self, cx: &mut Context<'_>) -> Option<Timeout> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let quiet = if self.settled { LINGER } else { self.chunk_timeout };
+            if now >= self.deadline {
+                return Some(Timeout::Deadline);
+            }
+            if now >= self.active + quiet {
+                return Some(Timeout::Chunk);
+            }
+            let next = (self.active + quiet).min(self.deadline);
+            self.timer.as_mut().reset(next);
+        }
+        None
+    }
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(bytes) = this.ready.pop() {
+                // While downstream takes its time, upstream is not to blame for silence.
+                this.active = Instant::now();
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            let Some(upstream) = &mut this.upstream else { return Poll::Ready(None) };
+            match Pin::new(upstream).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let (Ok(data), false) = (frame.into_data(), this.settled) {
+                        this.take(&data);
+                        if this.settled && this.upstream.is_some() {
+                            this.timer.as_mut().reset(Instant::now() + LINGER);
+                        }
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    this.upstream = None;
+                    this.fault(&StreamFault::Cut);
+                }
+                Poll::Ready(None) => {
+                    this.upstream = None;
+                    if !this.settled {
+                        this.finish();
+                    }
+                }
+                Poll::Pending => match this.timed_out(cx) {
+                    None => return Poll::Pending,
+                    // The stream's own end has come: the connection is closed instead of kept.
+                    Some(_) if this.settled => this.upstream = None,
+                    Some(Timeout::Deadline) => {
+                        let message = "the request's deadline passed in the middle of the answer";
+                        this.fail(&Failure::Timeout(Timeout::Deadline), Kind::DeadlineExceeded, message);
+                    }
+                    Some(which) => {
+                        let message = format!("nothing came from the provider for {:.1?}", this.chunk_timeout);
+                        this.fail(&Failure::Timeout(which), Kind::UpstreamError, message);
+                    }
+                },
+            }
+        }
+    }
+}
