@@ -5,6 +5,7 @@
 pub mod catalogue;
 pub mod config;
 pub mod expr;
+pub mod json;
 pub mod policy;
 pub mod profile;
 pub mod registry;
