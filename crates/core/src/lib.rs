@@ -10,4 +10,5 @@ pub mod policy;
 pub mod profile;
 pub mod registry;
 pub mod scan;
+pub mod splice;
 pub mod units;
