@@ -4,6 +4,7 @@
 
 pub mod catalogue;
 pub mod config;
+pub mod dialect;
 pub mod expr;
 pub mod json;
 pub mod policy;
