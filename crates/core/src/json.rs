@@ -212,18 +212,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Consumes any value; returns its place.
-    pub fn skip(&mut self) -> Result<Range<usize>, Error> {
-        let kind = self.kind()?;
-        let start = self.pos;
-        match kind {
-            Kind::String => drop(self.string()?),
-            Kind::Object => drop(self.object(|c, _| c.skip().map(drop))?),
-            Kind::Array => drop(self.array(|c| c.skip().map(drop))?),
-            Kind::Number => drop(self.number()?),
-            Kind::Bool => drop(self.boolean()?),
-            Kind::Null => drop(self.null()?),
+    /// Consumes any value.
+    pub fn skip(&mut self) -> Result<(), Error> {
+        match self.kind()? {
+            Kind::String => self.string().map(drop),
+            Kind::Object => self.object(|c, _| c.skip()).map(drop),
+            Kind::Array => self.array(Self::skip).map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::Bool => self.boolean().map(drop),
+            Kind::Null => self.null(),
         }
+    }
+
+    /// Consumes any value; returns its place.
+    pub fn value(&mut self) -> Result<Range<usize>, Error> {
+        self.kind()?;
+        let start = self.pos;
+        self.skip()?;
         Ok(start..self.pos)
     }
 

@@ -135,7 +135,8 @@ impl StreamGate {
 
     /// Takes the next bytes from upstream and appends to `out` what may go to the client: complete events, in order,
     /// without the usage event that the client did not ask for. A chunk that passes whole is passed on itself. On a fault
-    /// `out` holds what came before the faulty event, nothing if the gate was still closed.
+    /// `out` holds what came before the faulty event, nothing if the gate was still closed. (Where it was closed before
+    /// this call, the caller may drop `out` and try elsewhere even if the first output came in the same chunk.)
     pub fn push(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<Progress, StreamFault> {
         let was_committed = self.committed;
         // `passed..at` is what may pass but was not put out yet: one slice for as long as nothing interrupts it.
@@ -160,9 +161,6 @@ impl StreamGate {
                     return Err(fault);
                 }
             };
-            if self.committed && !self.held.is_empty() {
-                out.append(&mut self.held);
-            }
             match piece {
                 Piece::Gathered(bytes) => {
                     if keep {
@@ -194,7 +192,6 @@ impl StreamGate {
             match self.judge(&rest) {
                 Ok(true) => {
                     let blank: &[u8] = if rest.ends_with(b"\n") { b"\n" } else { b"\n\n" };
-                    self.release(out);
                     self.put([&rest, blank].concat().into(), out)?;
                 }
                 Ok(false) => {}
@@ -253,6 +250,7 @@ impl StreamGate {
 
     fn put(&mut self, bytes: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
         if self.committed {
+            out.append(&mut self.held);
             out.push(bytes);
             return Ok(());
         }

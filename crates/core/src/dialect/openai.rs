@@ -86,7 +86,7 @@ impl Answer {
             b"x_groq" => each_member(c, |c, key| match key {
                 b"usage" => answer.usage(c),
                 b"error" => answer.error(c),
-                _ => c.skip().map(drop),
+                _ => c.skip(),
             }),
             b"error" => answer.error(c),
             // vLLM of old puts the error itself into the stream: {"object":"error","message":…}.
@@ -94,7 +94,7 @@ impl Answer {
                 answer.failed |= c.string_or_skip()?.is_some_and(|s| s.raw == b"error");
                 Ok(())
             }
-            _ => c.skip().map(drop),
+            _ => c.skip(),
         })?;
         c.finish()?;
         Ok(answer)
@@ -123,7 +123,7 @@ impl Answer {
             }
             // Moonshot puts a stream's usage here.
             b"usage" => self.usage(c),
-            _ => c.skip().map(drop),
+            _ => c.skip(),
         })?;
         let bit = 1u64.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or(0);
         self.choices |= bit;
@@ -139,14 +139,14 @@ impl Answer {
             b"function_call" if c.kind()? == Kind::Object => self.call(c),
             b"audio" if c.kind()? == Kind::Object => {
                 self.output = true;
-                each_member(c, |c, key| if key == b"transcript" { self.text(c) } else { c.skip().map(drop) })
+                each_member(c, |c, key| if key == b"transcript" { self.text(c) } else { c.skip() })
             }
             // OpenRouter: pictures, and reasoning whose text (if any) stands in `reasoning` too.
             b"images" | b"reasoning_details" => each_element(c, |c| {
                 self.output = true;
-                c.skip().map(drop)
+                c.skip()
             }),
-            _ => c.skip().map(drop),
+            _ => c.skip(),
         })
     }
 
@@ -156,10 +156,10 @@ impl Answer {
         each_member(c, |c, key| match key {
             b"function" | b"custom" => each_member(c, |c, key| match key {
                 b"name" | b"arguments" | b"input" => self.text(c),
-                _ => c.skip().map(drop),
+                _ => c.skip(),
             }),
             b"name" | b"arguments" => self.text(c),
-            _ => c.skip().map(drop),
+            _ => c.skip(),
         })
     }
 
@@ -175,9 +175,9 @@ impl Answer {
             Kind::Array => each_element(c, |c| self.text(c)),
             Kind::Object => each_member(c, |c, key| match key {
                 b"text" | b"thinking" => self.text(c),
-                _ => c.skip().map(drop),
+                _ => c.skip(),
             }),
-            _ => c.skip().map(drop),
+            _ => c.skip(),
         }
     }
 
@@ -190,7 +190,7 @@ impl Answer {
 
     /// An `error` member: null, false and the empty string are none.
     fn error(&mut self, c: &mut Cursor<'_>) -> Result<(), json::Error> {
-        let value = c.skip()?;
+        let value = c.value()?;
         self.failed |= !matches!(&c.source()[value], b"null" | b"false" | b"\"\"");
         Ok(())
     }
@@ -231,13 +231,13 @@ fn read_usage(c: &mut Cursor<'_>) -> Result<Option<Usage>, json::Error> {
                 return each_member(c, |c, key| match key {
                     b"cached_tokens" => number_into(c, &mut n.cached),
                     b"cache_write_tokens" | b"cache_creation_tokens" => number_into(c, &mut n.cache_write),
-                    _ => c.skip().map(drop),
+                    _ => c.skip(),
                 });
             }
             b"completion_tokens_details" => {
                 return each_member(c, |c, key| match key {
                     b"reasoning_tokens" => number_into(c, &mut n.reasoning),
-                    _ => c.skip().map(drop),
+                    _ => c.skip(),
                 });
             }
             b"prompt_tokens" => &mut n.prompt,
@@ -246,7 +246,7 @@ fn read_usage(c: &mut Cursor<'_>) -> Result<Option<Usage>, json::Error> {
             // DeepSeek, and Moonshot.
             b"prompt_cache_hit_tokens" | b"cached_tokens" => return number_into(c, &mut n.cached),
             b"reasoning_tokens" => return number_into(c, &mut n.reasoning),
-            _ => return c.skip().map(drop),
+            _ => return c.skip(),
         };
         *count = number_or_skip(c)?.or(*count);
         Ok(())
@@ -284,7 +284,7 @@ fn each_member<'a>(
     mut member: impl FnMut(&mut Cursor<'a>, &[u8]) -> Result<(), json::Error>,
 ) -> Result<(), json::Error> {
     if c.kind()? != Kind::Object {
-        return c.skip().map(drop);
+        return c.skip();
     }
     c.object(|c, key| member(c, &key.bytes())).map(drop)
 }
@@ -296,7 +296,7 @@ fn each_element<'a>(
     element: impl FnMut(&mut Cursor<'a>) -> Result<(), json::Error>,
 ) -> Result<(), json::Error> {
     if c.kind()? != Kind::Array {
-        return c.skip().map(drop);
+        return c.skip();
     }
     c.array(element).map(drop)
 }

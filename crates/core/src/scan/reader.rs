@@ -180,7 +180,7 @@ impl Reader {
             Field::Stream => scan.stream = Some(flag(c, "stream")?),
             Field::StreamOptions => self.stream_options(c)?,
             Field::Waypost => {
-                let value = c.skip()?;
+                let value = c.value()?;
                 self.cut_open = self.last_end == 0;
                 let start = if self.cut_open { key_start } else { self.last_end };
                 scan.waypost_member = Some(start..value.end);
@@ -197,7 +197,7 @@ impl Reader {
                 if expect_or_null(c, Kind::Array, || field.name().into())? {
                     let range = c.array(|c| {
                         scan.tools += 1;
-                        c.skip().map(drop)
+                        c.skip()
                     })?;
                     let bytes = u32::try_from(range.len()).unwrap_or(u32::MAX);
                     scan.tools_bytes = scan.tools_bytes.saturating_add(bytes);
@@ -206,14 +206,14 @@ impl Reader {
             Field::ResponseFormat => {
                 if expect_or_null(c, Kind::Object, || "response_format".into())? {
                     c.object(|c, key| {
-                        if &*key.bytes() == b"type"
-                            && let Some(format) = c.string_or_skip()?
-                        {
+                        if &*key.bytes() != b"type" {
+                            return c.skip();
+                        }
+                        if let Some(format) = c.string_or_skip()? {
                             scan.json_schema = &*format.bytes() == b"json_schema";
                             scan.json_object = &*format.bytes() == b"json_object";
-                            return Ok(());
                         }
-                        c.skip().map(drop)
+                        Ok(())
                     })?;
                 }
             }
@@ -246,7 +246,7 @@ impl Reader {
     fn stream_options(&mut self, c: &mut Cursor<'_>) -> Result<(), Stop> {
         let scan = &mut self.scan;
         if c.kind()? == Kind::Null {
-            scan.stream_options = Some(c.skip()?);
+            scan.stream_options = Some(c.value()?);
             return Ok(());
         }
         expect(c, Kind::Object, || "stream_options".into())?;
@@ -315,7 +315,9 @@ impl Reader {
         match c.kind()? {
             Kind::String => self.text_or_skip(c)?,
             Kind::Null => c.null()?,
-            Kind::Array => drop(c.array(|c| self.part(c))?),
+            Kind::Array => {
+                c.array(|c| self.part(c))?;
+            }
             found => {
                 let expected = "a string or an array of parts";
                 return Err(ScanError::WrongType { field: path("content"), expected, found }.into());
@@ -338,7 +340,7 @@ impl Reader {
                 b"image_url" | b"input_audio" | b"audio_url" | b"video_url" | b"file" | b"document_url" => {
                     low_detail |= self.media(c)?;
                 }
-                _ => drop(c.skip()?),
+                _ => c.skip()?,
             }
             Ok::<_, Stop>(())
         })?;
@@ -391,11 +393,11 @@ impl Reader {
             b"function" | b"custom" if c.kind()? == Kind::Object => c
                 .object(|c, key| match &*key.bytes() {
                     b"arguments" | b"input" => self.text_or_skip(c),
-                    _ => Ok(drop(c.skip()?)),
+                    _ => c.skip().map_err(Stop::from),
                 })
                 .map(drop),
             b"arguments" => self.text_or_skip(c),
-            _ => Ok(drop(c.skip()?)),
+            _ => c.skip().map_err(Stop::from),
         })?;
         Ok(())
     }

@@ -208,6 +208,31 @@ fn keys_are_compared_decoded() {
 }
 
 #[test]
+fn odd_values_inside_known_fields_pass() {
+    for members in [
+        r#""response_format":{"type":7,"x":1}"#,
+        r#""response_format":{"type":{"a":[]}}"#,
+        r#""reasoning":true"#,
+        r#""tools":[null,7]"#,
+        r#""waypost":[1]"#,
+        r#""stream_options":{"x":{"include_usage":1}}"#,
+    ] {
+        let s = scan(&with(members));
+        assert!(!s.json_schema && !s.json_object && !s.reasoning && s.include_usage.is_none(), "{members}");
+    }
+    for members in [
+        r#""role":"user","content":[7,null,{"type":{"x":1},"text":[],"image_url":null},{"type":"image_url","image_url":{"url":7}}]"#,
+        r#""role":"user","content":[],"tool_calls":[7,{"function":[]},{"function":{"arguments":{"a":1}}}],"function_call":"auto""#,
+        r#""role":"user","refusal":null,"reasoning_content":{}"#,
+    ] {
+        assert_eq!(scan(&message(members)).texts, [], "{members}");
+    }
+    assert!(scan(&with(r#""response_format":{"type":"json_object"}"#)).json_object);
+    assert!(!scan(&with(r#""reasoning_effort":"none""#)).reasoning);
+    assert!(scan(&with(r#""reasoning":{}"#)).reasoning);
+}
+
+#[test]
 fn counts_that_do_not_fit_saturate() {
     assert_eq!(scan(&with(r#""max_tokens":99999999999999999999"#)).max_output_tokens, Some(u32::MAX));
     assert_eq!(scan(&with(r#""max_tokens":1e400"#)).max_output_tokens, Some(u32::MAX));

@@ -55,10 +55,10 @@ fn value(c: &mut Cursor<'_>, error: &mut UpstreamError) -> Result<(), json::Erro
                 b"code" => keep(c, &mut error.code),
                 b"type" => keep(c, &mut error.kind),
                 b"param" => keep(c, &mut error.param),
-                _ => c.skip().map(drop),
+                _ => c.skip(),
             })
             .map(drop),
-        _ => c.skip().map(drop),
+        _ => c.skip(),
     }
 }
 
@@ -67,7 +67,7 @@ fn keep(c: &mut Cursor<'_>, into: &mut Option<String>) -> Result<(), json::Error
     let text = match c.kind()? {
         Kind::String => c.string()?.text().into_owned(),
         Kind::Number => String::from_utf8_lossy(c.number()?).into_owned(),
-        _ => return c.skip().map(drop),
+        _ => return c.skip(),
     };
     if !text.is_empty() {
         into.get_or_insert(text);
