@@ -1,18 +1,33 @@
 //! One pass over a request body: where the fields are that Waypost acts on, and the raw material of the profile.
 //! It validates the JSON as it goes, decodes nothing that it does not need and copies no text.
+//!
+//! Only fields that Waypost acts on are checked: their types, that none comes twice, and that none comes in another
+//! spelling of upper and lower case. A body with two `model`s, or with `model` and `MODEL`, could mean one model to the
+//! gate and another to a provider whose parser takes the last one or ignores case. Everything else passes untouched:
+//! what a provider makes of it is the provider's answer to give.
 
+use std::fmt;
 use std::ops::Range;
+
+use crate::json::{self, Kind, Position};
+
+mod reader;
+mod stats;
+
+pub use stats::TextStats;
 
 /// What one pass over a chat request's body found. Ranges are byte offsets into the body.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scan {
     /// Value of `model`, a string: the range *with* its quotes.
     pub model: Option<Range<usize>>,
-    /// Value of `stream`, with its range.
+    /// Value of `stream` (null counts as false), with its range.
     pub stream: Option<(bool, Range<usize>)>,
     /// Value of `stream_options` (an object or null) and, inside it, `include_usage` with the range of its value.
     pub stream_options: Option<Range<usize>>,
-    /// `stream_options.include_usage`, with the range of its value.
+    /// Whether `stream_options` is an object with at least one member.
+    pub stream_options_members: bool,
+    /// `stream_options.include_usage` (null counts as false), with the range of its value.
     pub include_usage: Option<(bool, Range<usize>)>,
     /// The `waypost` member with key, value and one adjoining comma: cutting it leaves valid JSON.
     pub waypost_member: Option<Range<usize>>,
@@ -36,6 +51,8 @@ pub struct Scan {
     pub tool_turns: u32,
     /// Image parts.
     pub images: u32,
+    /// Of the image parts: those that ask for `detail: low`.
+    pub images_low_detail: u32,
     /// Audio parts.
     pub audio: u32,
     /// Video parts.
@@ -52,6 +69,10 @@ pub struct Scan {
     pub parallel_tool_calls: Option<bool>,
     /// `max_completion_tokens`, else `max_tokens`.
     pub max_output_tokens: Option<u32>,
+    /// Value of `max_tokens`: the number (`None` for null), with its range.
+    pub max_tokens: Option<(Option<u32>, Range<usize>)>,
+    /// Value of `max_completion_tokens`, likewise.
+    pub max_completion_tokens: Option<(Option<u32>, Range<usize>)>,
     /// `n`, where given.
     pub n: Option<u32>,
     /// `reasoning_effort` (other than `none`) or a `reasoning` object was given.
@@ -80,23 +101,92 @@ pub enum Role {
     Tool,
 }
 
-/// Counts over raw text, cheap enough to take on the way: what a token estimate needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TextStats {
-    /// All bytes, escapes included.
-    pub bytes: u64,
-    /// Space characters (runs of words).
-    pub spaces: u64,
-    /// ASCII digits.
-    pub digits: u64,
-    /// ASCII punctuation.
-    pub punctuation: u64,
-    /// Escapes (backslashes that begin one).
-    pub escapes: u64,
-    /// Characters of two bytes: Latin with marks, Greek, Cyrillic, Hebrew, Arabic.
-    pub two_byte: u64,
-    /// Characters of three bytes: CJK, Indic, Thai, symbols.
-    pub three_byte: u64,
-    /// Characters of four bytes: emoji, rare CJK.
-    pub four_byte: u64,
+/// Why a request body is refused. The texts are for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScanError {
+    /// Not JSON.
+    Json {
+        /// What is wrong, at which byte.
+        error: json::Error,
+        /// The same place for people.
+        position: Position,
+    },
+    /// JSON, but not an object.
+    NotAnObject {
+        /// What it is.
+        found: Kind,
+    },
+    /// A required field is absent.
+    Missing {
+        /// Path of the field: `messages`, `messages[2].role`.
+        field: String,
+    },
+    /// A field holds another kind of value.
+    WrongType {
+        /// Path of the field.
+        field: String,
+        /// What it must be, with its article.
+        expected: &'static str,
+        /// What it is.
+        found: Kind,
+    },
+    /// A field's value has the right type but cannot be meant.
+    Invalid {
+        /// Path of the field.
+        field: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A field comes twice: two parsers could read two requests.
+    Duplicate {
+        /// Path of the field.
+        field: String,
+    },
+    /// A field in another spelling of upper and lower case, which some providers take for the field.
+    Misspelled {
+        /// Path of the field, spelled right.
+        field: String,
+    },
 }
+
+impl ScanError {
+    /// Path of the field that is wrong, for `error.param`.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Json { .. } | Self::NotAnObject { .. } => None,
+            Self::Missing { field }
+            | Self::WrongType { field, .. }
+            | Self::Invalid { field, .. }
+            | Self::Duplicate { field }
+            | Self::Misspelled { field } => Some(field),
+        }
+    }
+}
+
+impl fmt::Display for ScanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json { error, position: Position { line, column } } => {
+                write!(f, "invalid JSON at line {line}, column {column} (byte {}): {}", error.offset, error.kind)
+            }
+            Self::NotAnObject { found } => write!(f, "the body must be a JSON object, not {}", found.name()),
+            Self::Missing { field } => write!(f, "`{field}` is required"),
+            Self::WrongType { field, expected, found } => {
+                write!(f, "`{field}` must be {expected}, not {}", found.name())
+            }
+            Self::Invalid { field, expected } => write!(f, "`{field}` must be {expected}"),
+            Self::Duplicate { field } => write!(f, "`{field}` is given more than once"),
+            Self::Misspelled { field } => write!(f, "`{field}` must be written in lower case"),
+        }
+    }
+}
+
+impl std::error::Error for ScanError {}
+
+/// Reads a chat request's body once. `model` may be absent here: whether that is an error is the caller's to say.
+pub fn scan_chat(body: &[u8]) -> Result<Scan, ScanError> {
+    reader::read(body)
+}
+
+#[cfg(test)]
+mod tests;

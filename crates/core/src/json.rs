@@ -1,0 +1,614 @@
+//! A validating forward reader over JSON text: skips what it is not asked for, hands out raw slices, copies nothing.
+//!
+//! It accepts what RFC 8259 and `serde_json` (reading into `IgnoredAny`) accept, with two limits of its own: containers
+//! nest at most [`MAX_DEPTH`] deep, and the text must be UTF-8, checked once up front. A lone surrogate escape
+//! (`"\ud800"`) is accepted, as it is there: it is only decoded when asked for, and then becomes U+FFFD. It builds no
+//! tree, converts no number unasked, and does not look for duplicate keys.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+/// How deep containers may nest: as deep as `serde_json` reads them into a value.
+pub const MAX_DEPTH: u8 = 127;
+
+/// What is wrong with a JSON text, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What.
+    pub kind: ErrorKind,
+    /// Byte offset of the first byte that does not fit.
+    pub offset: usize,
+}
+
+/// What is wrong with a JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The text ends inside a value.
+    Truncated,
+    /// Something else stands where a value must begin.
+    ExpectedValue,
+    /// Another kind of value than the reader asked for.
+    ExpectedType(Kind),
+    /// An object's member does not begin with a string.
+    ExpectedKey,
+    /// No colon after a key.
+    ExpectedColon,
+    /// Neither comma nor closing brace after a member.
+    ExpectedCommaOrBrace,
+    /// Neither comma nor closing bracket after an element.
+    ExpectedCommaOrBracket,
+    /// A word other than `true`, `false` and `null`.
+    InvalidLiteral,
+    /// Digits that are no JSON number: `01`, `1.`, `-`.
+    InvalidNumber,
+    /// A backslash followed by what is no escape.
+    InvalidEscape,
+    /// A raw control character inside a string.
+    ControlCharacter,
+    /// Nested deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// More text after the value.
+    TrailingData,
+    /// The text is not UTF-8.
+    InvalidUtf8,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "unexpected end",
+            Self::ExpectedValue => "expected a value",
+            Self::ExpectedType(kind) => return write!(f, "expected {}", kind.name()),
+            Self::ExpectedKey => "expected a string as key",
+            Self::ExpectedColon => "expected `:`",
+            Self::ExpectedCommaOrBrace => "expected `,` or `}`",
+            Self::ExpectedCommaOrBracket => "expected `,` or `]`",
+            Self::InvalidLiteral => "expected `true`, `false` or `null`",
+            Self::InvalidNumber => "invalid number",
+            Self::InvalidEscape => "invalid escape",
+            Self::ControlCharacter => "control character in a string",
+            Self::TooDeep => "nested too deep",
+            Self::TrailingData => "expected the end",
+            Self::InvalidUtf8 => "invalid UTF-8",
+        })
+    }
+}
+
+impl Error {
+    /// The error's place in `text` for people.
+    pub fn position(&self, text: &[u8]) -> Position {
+        let before = &text[..self.offset.min(text.len())];
+        let line_start = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
+        let characters = before[line_start..].iter().filter(|b| !is_continuation(**b)).count();
+        Position { line: memchr::memchr_iter(b'\n', before).count() + 1, column: characters + 1 }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.kind, self.offset)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A place in a text for people: both count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Line.
+    pub line: usize,
+    /// Character in the line.
+    pub column: usize,
+}
+
+/// The kinds of JSON values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+    /// `"…"`
+    String,
+    /// Digits.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// `null`
+    Null,
+}
+
+impl Kind {
+    /// As messages name it, with its article.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Object => "an object",
+            Self::Array => "an array",
+            Self::String => "a string",
+            Self::Number => "a number",
+            Self::Bool => "true or false",
+            Self::Null => "null",
+        }
+    }
+}
+
+/// A string as it stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Str<'a> {
+    /// What is between the quotes, still escaped.
+    pub raw: &'a [u8],
+    /// Offset of `raw` in the text (the quote is one before).
+    pub start: usize,
+    /// How many escapes it holds.
+    pub escapes: u32,
+    /// How many of them are `\uXXXX`.
+    pub unicode_escapes: u32,
+}
+
+impl<'a> Str<'a> {
+    /// Offsets of the content in the text, without quotes.
+    pub fn range(&self) -> Range<usize> {
+        self.start..self.start + self.raw.len()
+    }
+
+    /// Offsets in the text, with quotes.
+    pub fn quoted(&self) -> Range<usize> {
+        self.start - 1..self.start + self.raw.len() + 1
+    }
+
+    /// Decoded bytes, borrowed where there is nothing to decode: for comparing with ASCII names.
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        if self.escapes == 0 {
+            return Cow::Borrowed(self.raw);
+        }
+        Cow::Owned(unescape(self.raw).into_owned().into_bytes())
+    }
+
+    /// Decoded text.
+    pub fn text(&self) -> Cow<'a, str> {
+        unescape(self.raw)
+    }
+}
+
+/// The reader. Values are consumed one after the other; every method skips the whitespace before its value.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    text: &'a [u8],
+    pos: usize,
+    depth: u8,
+}
+
+impl<'a> Cursor<'a> {
+    /// A reader over `text`, which it checks to be UTF-8.
+    pub fn new(text: &'a [u8]) -> Result<Self, Error> {
+        match std::str::from_utf8(text) {
+            Ok(_) => Ok(Self { text, pos: 0, depth: 0 }),
+            Err(e) => Err(Error { kind: ErrorKind::InvalidUtf8, offset: e.valid_up_to() }),
+        }
+    }
+
+    /// The text that it reads.
+    pub fn source(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Where it stands: after the last value, before any whitespace.
+    pub fn offset(&self) -> usize {
+        self.pos
+    }
+
+    /// The kind of the next value.
+    #[inline]
+    pub fn kind(&mut self) -> Result<Kind, Error> {
+        match self.peek() {
+            Some(b'"') => Ok(Kind::String),
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't' | b'f') => Ok(Kind::Bool),
+            Some(b'n') => Ok(Kind::Null),
+            other => Err(self.unexpected(other, ErrorKind::ExpectedValue)),
+        }
+    }
+
+    /// Consumes any value.
+    pub fn skip(&mut self) -> Result<(), Error> {
+        match self.kind()? {
+            Kind::String => self.string().map(drop),
+            Kind::Object => self.object(|c, _| c.skip()).map(drop),
+            Kind::Array => self.array(Self::skip).map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::Bool => self.boolean().map(drop),
+            Kind::Null => self.null(),
+        }
+    }
+
+    /// Consumes any value; returns its place.
+    pub fn value(&mut self) -> Result<Range<usize>, Error> {
+        self.kind()?;
+        let start = self.pos;
+        self.skip()?;
+        Ok(start..self.pos)
+    }
+
+    /// Consumes a string.
+    #[inline]
+    pub fn string(&mut self) -> Result<Str<'a>, Error> {
+        match self.peek() {
+            Some(b'"') => self.string_body(),
+            other => Err(self.unexpected(other, ErrorKind::ExpectedType(Kind::String))),
+        }
+    }
+
+    /// Consumes a string where one is next; otherwise consumes whatever value is and returns `None`.
+    pub fn string_or_skip(&mut self) -> Result<Option<Str<'a>>, Error> {
+        if self.peek() == Some(b'"') {
+            return self.string_body().map(Some);
+        }
+        self.skip().map(|_| None)
+    }
+
+    /// Consumes an object, calling `member` with each key; `member` must consume the value. Returns the object's place.
+    #[inline]
+    pub fn object<E: From<Error>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), E>,
+    ) -> Result<Range<usize>, E> {
+        let start = self.open(b'{', Kind::Object)?;
+        if self.peek() == Some(b'}') {
+            return Ok(self.close(start));
+        }
+        loop {
+            match self.peek() {
+                Some(b'"') => {}
+                other => return Err(self.unexpected(other, ErrorKind::ExpectedKey).into()),
+            }
+            let key = self.string_body()?;
+            match self.peek() {
+                Some(b':') => self.pos += 1,
+                other => return Err(self.unexpected(other, ErrorKind::ExpectedColon).into()),
+            }
+            member(self, key)?;
+            match self.peek() {
+                Some(b',') => self.pos += 1,
+                Some(b'}') => return Ok(self.close(start)),
+                other => return Err(self.unexpected(other, ErrorKind::ExpectedCommaOrBrace).into()),
+            }
+        }
+    }
+
+    /// Consumes an array, calling `element` before each element; `element` must consume it. Returns the array's place.
+    #[inline]
+    pub fn array<E: From<Error>>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<Range<usize>, E> {
+        let start = self.open(b'[', Kind::Array)?;
+        if self.peek() == Some(b']') {
+            return Ok(self.close(start));
+        }
+        loop {
+            element(self)?;
+            match self.peek() {
+                Some(b',') => self.pos += 1,
+                Some(b']') => return Ok(self.close(start)),
+                other => return Err(self.unexpected(other, ErrorKind::ExpectedCommaOrBracket).into()),
+            }
+        }
+    }
+
+    /// Consumes a number; returns its digits as they stand (ASCII).
+    pub fn number(&mut self) -> Result<&'a [u8], Error> {
+        match self.peek() {
+            Some(b'-' | b'0'..=b'9') => {}
+            other => return Err(self.unexpected(other, ErrorKind::ExpectedType(Kind::Number))),
+        }
+        let start = self.pos;
+        if self.at(b'-') {
+            self.pos += 1;
+        }
+        if self.at(b'0') {
+            self.pos += 1;
+            if self.digit() {
+                return Err(self.error(ErrorKind::InvalidNumber));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.at(b'.') {
+            self.pos += 1;
+            self.digits()?;
+        }
+        if self.at(b'e') || self.at(b'E') {
+            self.pos += 1;
+            if self.at(b'+') || self.at(b'-') {
+                self.pos += 1;
+            }
+            self.digits()?;
+        }
+        Ok(&self.text[start..self.pos])
+    }
+
+    /// Consumes `true` or `false`.
+    pub fn boolean(&mut self) -> Result<bool, Error> {
+        match self.peek() {
+            Some(b't') => self.literal(b"true").map(|()| true),
+            Some(b'f') => self.literal(b"false").map(|()| false),
+            other => Err(self.unexpected(other, ErrorKind::ExpectedType(Kind::Bool))),
+        }
+    }
+
+    /// Consumes `null`.
+    pub fn null(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            Some(b'n') => self.literal(b"null"),
+            other => Err(self.unexpected(other, ErrorKind::ExpectedType(Kind::Null))),
+        }
+    }
+
+    /// Consumes `null` if it is next and says so; otherwise consumes nothing.
+    #[inline]
+    pub fn null_if_next(&mut self) -> Result<bool, Error> {
+        if self.peek() == Some(b'n') { self.literal(b"null").map(|()| true) } else { Ok(false) }
+    }
+
+    /// Checks that only whitespace is left.
+    pub fn finish(mut self) -> Result<(), Error> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.error(ErrorKind::TrailingData)),
+        }
+    }
+
+    /// The next byte that is not whitespace, not consumed.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.text.get(self.pos) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.pos += 1,
+                other => return other.copied(),
+            }
+        }
+    }
+
+    fn open(&mut self, bracket: u8, kind: Kind) -> Result<usize, Error> {
+        match self.peek() {
+            Some(b) if b == bracket => {}
+            other => return Err(self.unexpected(other, ErrorKind::ExpectedType(kind))),
+        }
+        if self.depth == MAX_DEPTH {
+            return Err(self.error(ErrorKind::TooDeep));
+        }
+        self.depth += 1;
+        self.pos += 1;
+        Ok(self.pos - 1)
+    }
+
+    fn close(&mut self, start: usize) -> Range<usize> {
+        self.depth -= 1;
+        self.pos += 1;
+        start..self.pos
+    }
+
+    /// The string whose opening quote is at the cursor.
+    fn string_body(&mut self) -> Result<Str<'a>, Error> {
+        let start = self.pos + 1;
+        self.pos = start;
+        let (mut escapes, mut unicode_escapes) = (0, 0);
+        loop {
+            self.pos += plain_length(&self.text[self.pos..]);
+            match self.text.get(self.pos) {
+                Some(b'"') => {
+                    self.pos += 1;
+                    return Ok(Str { raw: &self.text[start..self.pos - 1], start, escapes, unicode_escapes });
+                }
+                Some(b'\\') => {
+                    escapes += 1;
+                    unicode_escapes += u32::from(self.escape()?);
+                }
+                Some(_) => return Err(self.error(ErrorKind::ControlCharacter)),
+                None => return Err(self.error(ErrorKind::Truncated)),
+            }
+        }
+    }
+
+    /// Consumes an escape; true where it is `\uXXXX`.
+    fn escape(&mut self) -> Result<bool, Error> {
+        self.pos += 1;
+        match self.text.get(self.pos) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.pos += 1;
+                Ok(false)
+            }
+            Some(b'u') => {
+                self.pos += 1;
+                for _ in 0..4 {
+                    match self.text.get(self.pos) {
+                        Some(b) if b.is_ascii_hexdigit() => self.pos += 1,
+                        other => return Err(self.unexpected(other.copied(), ErrorKind::InvalidEscape)),
+                    }
+                }
+                Ok(true)
+            }
+            other => Err(self.unexpected(other.copied(), ErrorKind::InvalidEscape)),
+        }
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), Error> {
+        for expected in word {
+            match self.text.get(self.pos) {
+                Some(b) if b == expected => self.pos += 1,
+                other => return Err(self.unexpected(other.copied(), ErrorKind::InvalidLiteral)),
+            }
+        }
+        Ok(())
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Result<(), Error> {
+        if !self.digit() {
+            return Err(self.unexpected(self.text.get(self.pos).copied(), ErrorKind::InvalidNumber));
+        }
+        while self.digit() {
+            self.pos += 1;
+        }
+        Ok(())
+    }
+
+    fn digit(&self) -> bool {
+        matches!(self.text.get(self.pos), Some(b'0'..=b'9'))
+    }
+
+    fn at(&self, byte: u8) -> bool {
+        self.text.get(self.pos) == Some(&byte)
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error { kind, offset: self.pos }
+    }
+
+    /// `kind`, unless the text simply ends here.
+    #[cold]
+    fn unexpected(&self, found: Option<u8>, kind: ErrorKind) -> Error {
+        self.error(if found.is_none() { ErrorKind::Truncated } else { kind })
+    }
+}
+
+/// How many bytes come before the first quote, backslash or control character.
+#[inline]
+fn plain_length(text: &[u8]) -> usize {
+    const WIDE: usize = 32;
+    let mut at = 0;
+    // Keys and short values end within two words; only longer strings pay for the wide loop's set-up.
+    for _ in 0..2 {
+        match text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+            Some(word) => match special_in_word(u64::from_le_bytes(*word)) {
+                Some(i) => return at + i,
+                None => at += 8,
+            },
+            None => return at + special_in_tail(&text[at..]),
+        }
+    }
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<WIDE>) {
+        // No early exit, so that it compiles to vector compares.
+        let special = block.iter().fold(false, |any, b| any | is_special(*b));
+        if special {
+            break;
+        }
+        at += WIDE;
+    }
+    while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        if let Some(i) = special_in_word(u64::from_le_bytes(*word)) {
+            return at + i;
+        }
+        at += 8;
+    }
+    at + special_in_tail(&text[at..])
+}
+
+const fn is_special(b: u8) -> bool {
+    (b == b'"') | (b == b'\\') | (b < 0x20)
+}
+
+fn special_in_tail(text: &[u8]) -> usize {
+    text.iter().position(|b| is_special(*b)).unwrap_or(text.len())
+}
+
+/// Index of the first special byte of eight, the first in memory being the lowest of the word. The usual carry tricks:
+/// a false hit can only stand above a true one, so the lowest is right.
+#[inline]
+const fn special_in_word(word: u64) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let hits = ((quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash)
+        | (word.wrapping_sub(ONES * 0x20) & !word))
+        & HIGH;
+    if hits == 0 { None } else { Some((hits.trailing_zeros() / 8) as usize) }
+}
+
+const fn is_continuation(b: u8) -> bool {
+    b & 0xc0 == 0x80
+}
+
+/// Decodes the raw content of a valid JSON string; lone surrogates and bytes that are not UTF-8 become U+FFFD.
+pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return String::from_utf8_lossy(raw);
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.push_str(&String::from_utf8_lossy(&rest[..at]));
+        let (c, used) = decode_escape(&rest[at..]);
+        out.push(c);
+        rest = &rest[at + used..];
+    }
+    out.push_str(&String::from_utf8_lossy(rest));
+    Cow::Owned(out)
+}
+
+/// The character that the escape at the start of `raw` stands for, and how many bytes it takes.
+pub(crate) fn decode_escape(raw: &[u8]) -> (char, usize) {
+    let simple = match raw.get(1) {
+        Some(b'n') => '\n',
+        Some(b't') => '\t',
+        Some(b'r') => '\r',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'u') => return decode_unicode(raw),
+        Some(b) if b.is_ascii() => char::from(*b),
+        // Cannot come from the reader; the backslash alone is consumed.
+        _ => return (char::REPLACEMENT_CHARACTER, 1),
+    };
+    (simple, 2)
+}
+
+fn decode_unicode(raw: &[u8]) -> (char, usize) {
+    let unit = |at: usize| -> Option<u32> {
+        let digits = raw.get(at..at + 6).filter(|d| d.starts_with(b"\\u"))?;
+        digits[2..].iter().try_fold(0, |n, b| Some(n * 16 + char::from(*b).to_digit(16)?))
+    };
+    let Some(first) = unit(0) else { return (char::REPLACEMENT_CHARACTER, 2) };
+    if let (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) = (first, unit(6)) {
+        let c = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+    }
+    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+}
+
+/// Appends `text` as the content of a JSON string, without quotes.
+pub fn escape_into(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    loop {
+        let plain = plain_length(rest);
+        out.extend_from_slice(&rest[..plain]);
+        let Some(b) = rest.get(plain) else { return };
+        match b {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                out.extend_from_slice(b"\\u00");
+                out.extend([HEX[usize::from(control >> 4)], HEX[usize::from(control & 15)]]);
+            }
+        }
+        rest = &rest[plain + 1..];
+    }
+}
+
+/// Appends `text` as a JSON string, with quotes.
+pub fn quote_into(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape_into(text, out);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests;
