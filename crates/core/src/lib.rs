@@ -9,4 +9,6 @@ pub mod policy;
 pub mod profile;
 pub mod registry;
 pub mod scan;
+pub mod sensitive;
+pub mod tokens;
 pub mod units;

@@ -143,3 +143,7 @@ impl Profile {
         std::iter::once("text").chain(named).collect()
     }
 }
+/// x
+pub fn framing_tokens(_: &crate::scan::Scan) -> u32 {
+    0
+}
