@@ -36,6 +36,8 @@ pub struct Scan {
     pub tool_turns: u32,
     /// Image parts.
     pub images: u32,
+    /// Of the image parts: those that ask for `detail: low`.
+    pub images_low_detail: u32,
     /// Audio parts.
     pub audio: u32,
     /// Video parts.
@@ -93,6 +95,8 @@ pub struct TextStats {
     pub punctuation: u64,
     /// Escapes (backslashes that begin one).
     pub escapes: u64,
+    /// Of the escapes: `\uXXXX`, six bytes each (a pair of them is one character of four bytes).
+    pub unicode_escapes: u64,
     /// Characters of two bytes: Latin with marks, Greek, Cyrillic, Hebrew, Arabic.
     pub two_byte: u64,
     /// Characters of three bytes: CJK, Indic, Thai, symbols.

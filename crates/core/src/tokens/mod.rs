@@ -14,8 +14,19 @@ use std::sync::LazyLock;
 /// Tokens of `text`, without special tokens: `<|endoftext|>` in a text counts as its characters.
 pub fn count(tokenizer: Tokenizer, text: &str) -> usize {
     let table = table(tokenizer);
+    // What was merged lately; a short text would not get its worth back.
+    let slots = if text.len() < 8192 { 1 } else { 4096 };
+    let mut merged = vec![(&[][..], 0); slots];
     let mut tokens = 0;
-    split::split(tokenizer, text, |piece| tokens += table.count(piece));
+    split::split(tokenizer, text, |piece| {
+        tokens += table.count(piece).unwrap_or_else(|hash| {
+            let last = &mut merged[hash as usize & (slots - 1)];
+            if last.0 != piece {
+                *last = (piece, table.bpe.count(piece));
+            }
+            last.1
+        })
+    });
     tokens
 }
 
@@ -59,24 +70,22 @@ impl Table {
         table
     }
 
-    /// Tokens of one piece. Most pieces are a token themselves, which is what byte-pair encoding makes of them.
+    /// One, where a piece is a token itself, as most are: byte-pair encoding makes that token of it. Else its hash.
     #[inline]
-    fn count(&self, piece: &[u8]) -> usize {
-        if piece.len() == 1 || (piece.len() <= self.longest && self.is_token(piece)) {
-            return 1;
+    fn count(&self, piece: &[u8]) -> Result<usize, u64> {
+        if piece.len() == 1 {
+            return Ok(1);
         }
-        self.bpe.count(piece)
-    }
-
-    #[inline]
-    fn is_token(&self, piece: &[u8]) -> bool {
+        if piece.len() > self.longest {
+            return Err(0);
+        }
         let hash = hash(piece);
         let mut slot = hash as usize & (self.slots.len() - 1);
         loop {
             match self.slots[slot] {
-                (_, 0) => return false,
+                (_, 0) => return Err(hash),
                 (high, token) if high == (hash >> 32) as u32 && self.bpe.token_bytes(token - 1) == piece => {
-                    return true;
+                    return Ok(1);
                 }
                 _ => slot = (slot + 1) & (self.slots.len() - 1),
             }

@@ -22,8 +22,8 @@ const NEWLINE: u8 = 1 << 5;
 const OTHER_THAN: u8 = LETTER | NUMBER | SPACE;
 
 /// Calls `piece` with every piece of `text`, in order; together they are the text.
-pub(super) fn split(tokenizer: Tokenizer, text: &str, mut piece: impl FnMut(&[u8])) {
-    let cursor = Cursor { bytes: text.as_bytes(), text, classes: &CLASSES };
+pub(super) fn split<'a>(tokenizer: Tokenizer, text: &'a str, mut piece: impl FnMut(&'a [u8])) {
+    let cursor = Cursor::<'a> { bytes: text.as_bytes(), text, classes: &CLASSES };
     let mut at = 0;
     while at < text.len() {
         let end = match tokenizer {
