@@ -1,5 +1,5 @@
 //! Tokens from counts alone: no text is looked at. Fitted once against o200k_base on prose, code and JSON in nine
-//! languages (`samples.txt` holds the texts of the test); per model the gateway corrects it further from returned usage.
+//! languages (`samples.txt` holds some of the texts, and the test's); per model the gateway corrects it further from returned usage.
 
 use crate::scan::{Scan, TextStats};
 
@@ -53,8 +53,8 @@ fn text_tokens(stats: &TextStats) -> u64 {
         stats.bytes.saturating_sub(stats.spaces + stats.digits + stats.punctuation + stats.escapes + wide) as f64;
     // Beyond any language's words it is base64 or the like, which merges little.
     let word = letters / n(stats.spaces + stats.punctuation + stats.escapes + 1);
-    let per_letter = 0.232 + 0.38 * ((word - 14.0) / 20.0).clamp(0.0, 1.0);
-    let tokens = per_letter * letters + 0.057 * n(stats.spaces) + 0.7 * n(stats.digits) + 0.606 * n(stats.punctuation)
+    let per_letter = 0.231 + 0.38 * ((word - 14.0) / 20.0).clamp(0.0, 1.0);
+    let tokens = per_letter * letters + 0.06 * n(stats.spaces) + 0.95 * n(stats.digits) + 0.62 * n(stats.punctuation)
         - 0.07 * n(stats.escapes)
         + 0.283 * n(stats.two_byte)
         + 0.75 * n(stats.three_byte)

@@ -33,6 +33,8 @@ pub(super) struct Evidence {
     pub(super) follow_up: bool,
     /// Length of the last user message, in raw bytes.
     pub(super) last_len: usize,
+    quantities: u32,
+    questions: u32,
     greeting: bool,
     refers: bool,
     seen: Seen,
@@ -112,13 +114,23 @@ impl Evidence {
         if let Some(last) = last {
             evidence.context(body, scan, last.start, own);
         }
-        let top = evidence.tasks.iter().copied().fold(0.0, f32::max);
-        if evidence.greeting && evidence.last_len < 200 {
-            evidence.tasks[Task::Chat.index()] += if evidence.last_len < SHORT { 2.5 } else { 1.0 };
-        } else if top < 1.0 && evidence.last_len > 1500 {
-            evidence.tasks[Task::Reasoning.index()] += 0.3;
-        }
+        evidence.weigh(scan);
         evidence
+    }
+
+    /// Signs that count only together.
+    fn weigh(&mut self, scan: &Scan) {
+        if self.quantities >= 2 && scan.stats.digits >= 2 && self.last_len < 1500 {
+            self.tasks[Task::Math.index()] += 0.8 + 0.5 * self.quantities.min(5) as f32;
+            self.constraints += self.quantities / 2;
+        }
+        if self.questions > 0 {
+            self.tasks[Task::Qa.index()] += 0.7;
+        }
+        if self.greeting && self.last_len < 200 {
+            self.tasks[Task::Chat.index()] += if self.last_len < SHORT { 2.5 } else { 1.0 };
+        }
+        self.constraints += self.questions;
     }
 
     /// Where the last message is short and says little by itself, what came before says what it is about.
@@ -152,7 +164,9 @@ impl Evidence {
                 self.count(ix, sign, bonus, place, !instructs);
             }
         });
-        self.constraints += text.iter().filter(|&&b| b == b'?').count().min(4) as u32;
+        if place == Place::Last {
+            self.questions += memchr::memchr_iter(b'?', text).take(4).count() as u32;
+        }
     }
 
     fn count(&mut self, ix: usize, sign: Sign, bonus: f32, place: Place, quoted: bool) {
@@ -168,6 +182,7 @@ impl Evidence {
             Sign::For(task, weight) => (task, weight, 0.0),
             Sign::HardFor(task, weight, hard) => (task, weight, hard),
             Sign::Easy if place == Place::Last => return self.easy += 1,
+            Sign::Quantity if place == Place::Last => return self.quantities += 1,
             Sign::Think => return self.think = true,
             Sign::FollowUp if place == Place::Last => return self.refers = true,
             Sign::Greeting if place == Place::Last && !quoted => return self.greeting = true,
@@ -186,7 +201,7 @@ impl Evidence {
                 && (triple[0].is_ascii_digit() || triple[0] == b' ' && before > 0)
                 && (triple[2].is_ascii_digit() || triple[2] == b' ');
             if operator {
-                self.tasks[Task::Math.index()] += 2.2;
+                self.tasks[Task::Math.index()] += 3.0;
                 return;
             }
             before = if triple[0].is_ascii_digit() { 2 } else { i32::max(before - 1, 0) };
