@@ -1,6 +1,18 @@
 //! What routing may know of a request: counts, kinds and scores. No prompt text is in it, and none leaves this module.
+//! Deterministic rules over a bounded part of the text: the beginning and end of the last user message, the beginning of
+//! the system prompt and, where the last message only follows up, of those before it. Nothing is learned here.
+
+mod complexity;
+mod cues;
+mod estimate;
+mod evidence;
+mod typos;
+
+pub(crate) use estimate::framing_tokens;
 
 use crate::registry::Capabilities;
+use crate::scan::Scan;
+use evidence::Evidence;
 
 /// What a request asks for, by deterministic rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -143,3 +155,94 @@ impl Profile {
         std::iter::once("text").chain(named).collect()
     }
 }
+
+/// What the caller or the operator has said about a request, which no rule overrides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Who waits; a person unless something else is said, whether or not the answer streams.
+    pub class: Option<Class>,
+    /// Declared sensitive, or found so by [`crate::sensitive::detect`].
+    pub sensitive: bool,
+}
+
+/// The profile of a request. `scan` must be of this `body`. Takes a microsecond or two, whatever the body's length.
+pub fn profile(body: &[u8], scan: &Scan, declared: Declared) -> Profile {
+    let evidence = Evidence::gather(body, scan);
+    let (task, confidence) = decide(&evidence);
+    Profile {
+        input_tokens: estimate::input_tokens(scan),
+        messages: scan.messages,
+        needs: needs(scan),
+        tools: scan.tools,
+        max_output_tokens: scan.max_output_tokens,
+        n: scan.n.unwrap_or(1).max(1),
+        stream: scan.stream.as_ref().is_some_and(|s| s.0),
+        task,
+        confidence,
+        complexity: complexity::complexity(scan, &evidence, task),
+        class: declared.class.unwrap_or_default(),
+        sensitive: declared.sensitive,
+    }
+}
+
+/// Builds the rules' tables now (some milliseconds), so that no request waits for them.
+pub fn load() {
+    typos::find(b"tables", |_, _| {});
+}
+
+/// Output tokens to expect for one choice before any model's own history is known: a prior for the task, longer for harder
+/// requests, never above the request's own cap.
+pub fn expected_output_tokens(profile: &Profile, task: Task) -> u32 {
+    let prior = match task {
+        Task::Code => 600,
+        Task::Math => 500,
+        Task::Reasoning => 700,
+        Task::Writing => 500,
+        Task::Summary => 200,
+        Task::Extraction => 150,
+        Task::Classification => 10,
+        Task::Qa => 120,
+        Task::Chat => 300,
+        // About as long as what is translated.
+        Task::Translation => profile.input_tokens.clamp(20, 4_000),
+    };
+    let harder = match task {
+        Task::Code | Task::Math | Task::Reasoning | Task::Writing => 0.6 + f64::from(profile.complexity),
+        _ => 1.0,
+    };
+    let expected = (f64::from(prior) * harder) as u32;
+    profile.max_output_tokens.map_or(expected, |cap| cap.min(expected))
+}
+
+/// What the request needs of a model. What it is silent on it does not need; what it does say is never dropped.
+fn needs(scan: &Scan) -> Capabilities {
+    [
+        (scan.images > 0, Capabilities::VISION),
+        (scan.audio > 0, Capabilities::AUDIO),
+        (scan.video > 0, Capabilities::VIDEO),
+        (scan.documents > 0, Capabilities::DOCUMENTS),
+        // A conversation with calls in it needs a model that reads them, even where it offers no tools any more.
+        (scan.tools > 0 || scan.tool_turns > 0, Capabilities::TOOLS),
+        (scan.parallel_tool_calls == Some(true), Capabilities::PARALLEL_TOOLS),
+        (scan.json_schema, Capabilities::STRUCTURED_OUTPUT),
+        (scan.reasoning, Capabilities::REASONING),
+        (scan.stream.as_ref().is_some_and(|s| s.0), Capabilities::STREAMING),
+    ]
+    .into_iter()
+    .filter(|(needed, _)| *needed)
+    .fold(Capabilities::default(), |needs, (_, c)| needs.with(c))
+}
+
+/// The task with the most weight, and how sure that is: near 1 only where the evidence is strong and of one mind.
+fn decide(evidence: &Evidence) -> (Task, f32) {
+    let mut ranked = Task::ALL.map(|t| (evidence.tasks[t.index()], t));
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let [(top, task), (second, _), ..] = ranked;
+    if top < 0.5 {
+        return (Task::Chat, 0.3);
+    }
+    (task, top / (top + second + 1.2))
+}
+
+#[cfg(test)]
+mod tests;
