@@ -6,106 +6,17 @@
 //! tree, converts no number unasked, and does not look for duplicate keys.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
+
+mod error;
+mod escape;
+
+pub use error::{Error, ErrorKind, Position};
+pub(crate) use escape::decode_escape;
+pub use escape::{escape_into, quote_into, unescape};
 
 /// How deep containers may nest: as deep as `serde_json` reads them into a value.
 pub const MAX_DEPTH: u8 = 127;
-
-/// What is wrong with a JSON text, and where. Eight bytes, so that results travel in registers: that is a third of the
-/// time of reading a small text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// What.
-    pub kind: ErrorKind,
-    /// Byte offset of the first byte that does not fit; beyond 4 GiB it is that.
-    pub offset: u32,
-}
-
-/// What is wrong with a JSON text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The text ends inside a value.
-    Truncated,
-    /// Something else stands where a value must begin.
-    ExpectedValue,
-    /// Another kind of value than the reader asked for.
-    ExpectedType(Kind),
-    /// An object's member does not begin with a string.
-    ExpectedKey,
-    /// No colon after a key.
-    ExpectedColon,
-    /// Neither comma nor closing brace after a member.
-    ExpectedCommaOrBrace,
-    /// Neither comma nor closing bracket after an element.
-    ExpectedCommaOrBracket,
-    /// A word other than `true`, `false` and `null`.
-    InvalidLiteral,
-    /// Digits that are no JSON number: `01`, `1.`, `-`.
-    InvalidNumber,
-    /// A backslash followed by what is no escape.
-    InvalidEscape,
-    /// A raw control character inside a string.
-    ControlCharacter,
-    /// Nested deeper than [`MAX_DEPTH`].
-    TooDeep,
-    /// More text after the value.
-    TrailingData,
-    /// The text is not UTF-8.
-    InvalidUtf8,
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Truncated => "unexpected end",
-            Self::ExpectedValue => "expected a value",
-            Self::ExpectedType(kind) => return write!(f, "expected {}", kind.name()),
-            Self::ExpectedKey => "expected a string as key",
-            Self::ExpectedColon => "expected `:`",
-            Self::ExpectedCommaOrBrace => "expected `,` or `}`",
-            Self::ExpectedCommaOrBracket => "expected `,` or `]`",
-            Self::InvalidLiteral => "expected `true`, `false` or `null`",
-            Self::InvalidNumber => "invalid number",
-            Self::InvalidEscape => "invalid escape",
-            Self::ControlCharacter => "control character in a string",
-            Self::TooDeep => "nested too deep",
-            Self::TrailingData => "expected the end",
-            Self::InvalidUtf8 => "invalid UTF-8",
-        })
-    }
-}
-
-impl Error {
-    fn new(kind: ErrorKind, offset: usize) -> Self {
-        Self { kind, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
-    }
-
-    /// The error's place in `text` for people.
-    pub fn position(&self, text: &[u8]) -> Position {
-        let before = &text[..text.len().min(self.offset as usize)];
-        let line_start = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
-        let characters = before[line_start..].iter().filter(|b| !is_continuation(**b)).count();
-        Position { line: memchr::memchr_iter(b'\n', before).count() + 1, column: characters + 1 }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.kind, self.offset)
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// A place in a text for people: both count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Line.
-    pub line: usize,
-    /// Character in the line.
-    pub column: usize,
-}
 
 /// The kinds of JSON values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -590,86 +501,6 @@ const fn special_in_word(word: u64) -> Option<usize> {
         | (word.wrapping_sub(ONES * 0x20) & !word))
         & HIGH;
     if hits == 0 { None } else { Some((hits.trailing_zeros() / 8) as usize) }
-}
-
-const fn is_continuation(b: u8) -> bool {
-    b & 0xc0 == 0x80
-}
-
-/// Decodes the raw content of a valid JSON string; lone surrogates and bytes that are not UTF-8 become U+FFFD.
-pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
-    if memchr::memchr(b'\\', raw).is_none() {
-        return String::from_utf8_lossy(raw);
-    }
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.push_str(&String::from_utf8_lossy(&rest[..at]));
-        let (c, used) = decode_escape(&rest[at..]);
-        out.push(c);
-        rest = &rest[at + used..];
-    }
-    out.push_str(&String::from_utf8_lossy(rest));
-    Cow::Owned(out)
-}
-
-/// The character that the escape at the start of `raw` stands for, and how many bytes it takes.
-pub(crate) fn decode_escape(raw: &[u8]) -> (char, usize) {
-    let simple = match raw.get(1) {
-        Some(b'n') => '\n',
-        Some(b't') => '\t',
-        Some(b'r') => '\r',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'u') => return decode_unicode(raw),
-        Some(b) if b.is_ascii() => char::from(*b),
-        // Cannot come from the reader; the backslash alone is consumed.
-        _ => return (char::REPLACEMENT_CHARACTER, 1),
-    };
-    (simple, 2)
-}
-
-fn decode_unicode(raw: &[u8]) -> (char, usize) {
-    let unit = |at: usize| -> Option<u32> {
-        let digits = raw.get(at..at + 6).filter(|d| d.starts_with(b"\\u"))?;
-        digits[2..].iter().try_fold(0, |n, b| Some(n * 16 + char::from(*b).to_digit(16)?))
-    };
-    let Some(first) = unit(0) else { return (char::REPLACEMENT_CHARACTER, 2) };
-    if let (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) = (first, unit(6)) {
-        let c = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
-    }
-    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
-}
-
-/// Appends `text` as the content of a JSON string, without quotes.
-pub fn escape_into(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
-    loop {
-        let plain = plain_length(rest);
-        out.extend_from_slice(&rest[..plain]);
-        let Some(b) = rest.get(plain) else { return };
-        match b {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.extend([HEX[usize::from(control >> 4)], HEX[usize::from(control & 15)]]);
-            }
-        }
-        rest = &rest[plain + 1..];
-    }
-}
-
-/// Appends `text` as a JSON string, with quotes.
-pub fn quote_into(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    escape_into(text, out);
-    out.push(b'"');
 }
 
 #[cfg(test)]
