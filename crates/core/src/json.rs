@@ -6,101 +6,17 @@
 //! tree, converts no number unasked, and does not look for duplicate keys.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
+
+mod error;
+mod escape;
+
+pub use error::{Error, ErrorKind, Position};
+pub(crate) use escape::decode_escape;
+pub use escape::{escape_into, quote_into, unescape};
 
 /// How deep containers may nest: as deep as `serde_json` reads them into a value.
 pub const MAX_DEPTH: u8 = 127;
-
-/// What is wrong with a JSON text, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// What.
-    pub kind: ErrorKind,
-    /// Byte offset of the first byte that does not fit.
-    pub offset: usize,
-}
-
-/// What is wrong with a JSON text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The text ends inside a value.
-    Truncated,
-    /// Something else stands where a value must begin.
-    ExpectedValue,
-    /// Another kind of value than the reader asked for.
-    ExpectedType(Kind),
-    /// An object's member does not begin with a string.
-    ExpectedKey,
-    /// No colon after a key.
-    ExpectedColon,
-    /// Neither comma nor closing brace after a member.
-    ExpectedCommaOrBrace,
-    /// Neither comma nor closing bracket after an element.
-    ExpectedCommaOrBracket,
-    /// A word other than `true`, `false` and `null`.
-    InvalidLiteral,
-    /// Digits that are no JSON number: `01`, `1.`, `-`.
-    InvalidNumber,
-    /// A backslash followed by what is no escape.
-    InvalidEscape,
-    /// A raw control character inside a string.
-    ControlCharacter,
-    /// Nested deeper than [`MAX_DEPTH`].
-    TooDeep,
-    /// More text after the value.
-    TrailingData,
-    /// The text is not UTF-8.
-    InvalidUtf8,
-}
-
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Truncated => "unexpected end",
-            Self::ExpectedValue => "expected a value",
-            Self::ExpectedType(kind) => return write!(f, "expected {}", kind.name()),
-            Self::ExpectedKey => "expected a string as key",
-            Self::ExpectedColon => "expected `:`",
-            Self::ExpectedCommaOrBrace => "expected `,` or `}`",
-            Self::ExpectedCommaOrBracket => "expected `,` or `]`",
-            Self::InvalidLiteral => "expected `true`, `false` or `null`",
-            Self::InvalidNumber => "invalid number",
-            Self::InvalidEscape => "invalid escape",
-            Self::ControlCharacter => "control character in a string",
-            Self::TooDeep => "nested too deep",
-            Self::TrailingData => "expected the end",
-            Self::InvalidUtf8 => "invalid UTF-8",
-        })
-    }
-}
-
-impl Error {
-    /// The error's place in `text` for people.
-    pub fn position(&self, text: &[u8]) -> Position {
-        let before = &text[..self.offset.min(text.len())];
-        let line_start = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
-        let characters = before[line_start..].iter().filter(|b| !is_continuation(**b)).count();
-        Position { line: memchr::memchr_iter(b'\n', before).count() + 1, column: characters + 1 }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.kind, self.offset)
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// A place in a text for people: both count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Line.
-    pub line: usize,
-    /// Character in the line.
-    pub column: usize,
-}
 
 /// The kinds of JSON values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,10 +74,13 @@ impl<'a> Str<'a> {
     }
 
     /// Decoded bytes, borrowed where there is nothing to decode: for comparing with ASCII names.
+    #[inline]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
-        if self.escapes == 0 {
-            return Cow::Borrowed(self.raw);
-        }
+        if self.escapes == 0 { Cow::Borrowed(self.raw) } else { self.decoded() }
+    }
+
+    #[cold]
+    fn decoded(&self) -> Cow<'a, [u8]> {
         Cow::Owned(unescape(self.raw).into_owned().into_bytes())
     }
 
@@ -171,20 +90,33 @@ impl<'a> Str<'a> {
     }
 }
 
+/// A member's key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'k> {
+    /// Decoded.
+    pub name: &'k [u8],
+    /// Offset of its opening quote in the text.
+    pub start: usize,
+}
+
 /// The reader. Values are consumed one after the other; every method skips the whitespace before its value.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
     text: &'a [u8],
     pos: usize,
     depth: u8,
+    /// Escapes in the last string, and how many of them are `\uXXXX`. Here, and not in a result, since a result of their
+    /// size would travel through memory, which costs more than reading a short string.
+    escapes: u32,
+    unicode_escapes: u32,
 }
 
 impl<'a> Cursor<'a> {
     /// A reader over `text`, which it checks to be UTF-8.
     pub fn new(text: &'a [u8]) -> Result<Self, Error> {
         match std::str::from_utf8(text) {
-            Ok(_) => Ok(Self { text, pos: 0, depth: 0 }),
-            Err(e) => Err(Error { kind: ErrorKind::InvalidUtf8, offset: e.valid_up_to() }),
+            Ok(_) => Ok(Self { text, pos: 0, depth: 0, escapes: 0, unicode_escapes: 0 }),
+            Err(e) => Err(Error::new(ErrorKind::InvalidUtf8, e.valid_up_to())),
         }
     }
 
@@ -215,7 +147,7 @@ impl<'a> Cursor<'a> {
     /// Consumes any value.
     pub fn skip(&mut self) -> Result<(), Error> {
         match self.kind()? {
-            Kind::String => self.string().map(drop),
+            Kind::String => self.end_string(),
             Kind::Object => self.object(|c, _| c.skip()).map(drop),
             Kind::Array => self.array(Self::skip).map(drop),
             Kind::Number => self.number().map(drop),
@@ -236,24 +168,29 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn string(&mut self) -> Result<Str<'a>, Error> {
         match self.peek() {
-            Some(b'"') => self.string_body(),
+            Some(b'"') => {
+                let start = self.pos + 1;
+                self.end_string()?;
+                Ok(self.string_from(start))
+            }
             other => Err(self.unexpected(other, ErrorKind::ExpectedType(Kind::String))),
         }
     }
 
     /// Consumes a string where one is next; otherwise consumes whatever value is and returns `None`.
+    #[inline]
     pub fn string_or_skip(&mut self) -> Result<Option<Str<'a>>, Error> {
         if self.peek() == Some(b'"') {
-            return self.string_body().map(Some);
+            return self.string().map(Some);
         }
-        self.skip().map(|_| None)
+        self.skip().map(|()| None)
     }
 
     /// Consumes an object, calling `member` with each key; `member` must consume the value. Returns the object's place.
     #[inline]
     pub fn object<E: From<Error>>(
         &mut self,
-        mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), E>,
+        mut member: impl FnMut(&mut Self, Key<'_>) -> Result<(), E>,
     ) -> Result<Range<usize>, E> {
         let start = self.open(b'{', Kind::Object)?;
         if self.peek() == Some(b'}') {
@@ -264,12 +201,21 @@ impl<'a> Cursor<'a> {
                 Some(b'"') => {}
                 other => return Err(self.unexpected(other, ErrorKind::ExpectedKey).into()),
             }
-            let key = self.string_body()?;
+            let key_start = self.pos;
+            self.end_string()?;
+            let key = self.string_from(key_start + 1);
             match self.peek() {
                 Some(b':') => self.pos += 1,
                 other => return Err(self.unexpected(other, ErrorKind::ExpectedColon).into()),
             }
-            member(self, key)?;
+            let decoded;
+            let name = if key.escapes == 0 {
+                key.raw
+            } else {
+                decoded = key.decoded();
+                &decoded
+            };
+            member(self, Key { name, start: key_start })?;
             match self.peek() {
                 Some(b',') => self.pos += 1,
                 Some(b'}') => return Ok(self.close(start)),
@@ -391,37 +337,63 @@ impl<'a> Cursor<'a> {
         start..self.pos
     }
 
-    /// The string whose opening quote is at the cursor.
-    fn string_body(&mut self) -> Result<Str<'a>, Error> {
-        let start = self.pos + 1;
-        self.pos = start;
-        let (mut escapes, mut unicode_escapes) = (0, 0);
+    /// Consumes the string whose opening quote is at the cursor; leaves its escapes in the counters.
+    #[inline]
+    fn end_string(&mut self) -> Result<(), Error> {
+        self.escapes = 0;
+        self.unicode_escapes = 0;
+        self.pos += 1;
+        // Most strings are keys and short values: found within two words, without escapes.
+        for _ in 0..2 {
+            let Some(word) = self.text.get(self.pos..).and_then(<[u8]>::first_chunk::<8>) else { break };
+            let Some(i) = special_in_word(u64::from_le_bytes(*word)) else {
+                self.pos += 8;
+                continue;
+            };
+            self.pos += i;
+            if self.at(b'"') {
+                self.pos += 1;
+                return Ok(());
+            }
+            break;
+        }
+        self.end_long_string()
+    }
+
+    /// The same for a string whose first bytes are behind the cursor.
+    fn end_long_string(&mut self) -> Result<(), Error> {
         loop {
             self.pos += plain_length(&self.text[self.pos..]);
             match self.text.get(self.pos) {
                 Some(b'"') => {
                     self.pos += 1;
-                    return Ok(Str { raw: &self.text[start..self.pos - 1], start, escapes, unicode_escapes });
+                    return Ok(());
                 }
-                Some(b'\\') => {
-                    escapes += 1;
-                    unicode_escapes += u32::from(self.escape()?);
-                }
+                Some(b'\\') => self.escape()?,
                 Some(_) => return Err(self.error(ErrorKind::ControlCharacter)),
                 None => return Err(self.error(ErrorKind::Truncated)),
             }
         }
     }
 
-    /// Consumes an escape; true where it is `\uXXXX`.
-    fn escape(&mut self) -> Result<bool, Error> {
+    /// The string just consumed, whose content began at `start`.
+    #[inline]
+    fn string_from(&self, start: usize) -> Str<'a> {
+        let raw = &self.text[start..self.pos - 1];
+        Str { raw, start, escapes: self.escapes, unicode_escapes: self.unicode_escapes }
+    }
+
+    /// Consumes an escape and counts it.
+    fn escape(&mut self) -> Result<(), Error> {
+        self.escapes += 1;
         self.pos += 1;
         match self.text.get(self.pos) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.pos += 1;
-                Ok(false)
+                Ok(())
             }
             Some(b'u') => {
+                self.unicode_escapes += 1;
                 self.pos += 1;
                 for _ in 0..4 {
                     match self.text.get(self.pos) {
@@ -429,20 +401,21 @@ impl<'a> Cursor<'a> {
                         other => return Err(self.unexpected(other.copied(), ErrorKind::InvalidEscape)),
                     }
                 }
-                Ok(true)
+                Ok(())
             }
             other => Err(self.unexpected(other.copied(), ErrorKind::InvalidEscape)),
         }
     }
 
+    #[inline]
     fn literal(&mut self, word: &[u8]) -> Result<(), Error> {
-        for expected in word {
-            match self.text.get(self.pos) {
-                Some(b) if b == expected => self.pos += 1,
-                other => return Err(self.unexpected(other.copied(), ErrorKind::InvalidLiteral)),
-            }
+        let rest = &self.text[self.pos..];
+        if rest.starts_with(word) {
+            self.pos += word.len();
+            return Ok(());
         }
-        Ok(())
+        self.pos += rest.iter().zip(word).take_while(|(a, b)| a == b).count();
+        Err(self.unexpected(self.text.get(self.pos).copied(), ErrorKind::InvalidLiteral))
     }
 
     /// At least one digit.
@@ -465,7 +438,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn error(&self, kind: ErrorKind) -> Error {
-        Error { kind, offset: self.pos }
+        Error::new(kind, self.pos)
     }
 
     /// `kind`, unless the text simply ends here.
@@ -528,86 +501,6 @@ const fn special_in_word(word: u64) -> Option<usize> {
         | (word.wrapping_sub(ONES * 0x20) & !word))
         & HIGH;
     if hits == 0 { None } else { Some((hits.trailing_zeros() / 8) as usize) }
-}
-
-const fn is_continuation(b: u8) -> bool {
-    b & 0xc0 == 0x80
-}
-
-/// Decodes the raw content of a valid JSON string; lone surrogates and bytes that are not UTF-8 become U+FFFD.
-pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
-    if memchr::memchr(b'\\', raw).is_none() {
-        return String::from_utf8_lossy(raw);
-    }
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.push_str(&String::from_utf8_lossy(&rest[..at]));
-        let (c, used) = decode_escape(&rest[at..]);
-        out.push(c);
-        rest = &rest[at + used..];
-    }
-    out.push_str(&String::from_utf8_lossy(rest));
-    Cow::Owned(out)
-}
-
-/// The character that the escape at the start of `raw` stands for, and how many bytes it takes.
-pub(crate) fn decode_escape(raw: &[u8]) -> (char, usize) {
-    let simple = match raw.get(1) {
-        Some(b'n') => '\n',
-        Some(b't') => '\t',
-        Some(b'r') => '\r',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'u') => return decode_unicode(raw),
-        Some(b) if b.is_ascii() => char::from(*b),
-        // Cannot come from the reader; the backslash alone is consumed.
-        _ => return (char::REPLACEMENT_CHARACTER, 1),
-    };
-    (simple, 2)
-}
-
-fn decode_unicode(raw: &[u8]) -> (char, usize) {
-    let unit = |at: usize| -> Option<u32> {
-        let digits = raw.get(at..at + 6).filter(|d| d.starts_with(b"\\u"))?;
-        digits[2..].iter().try_fold(0, |n, b| Some(n * 16 + char::from(*b).to_digit(16)?))
-    };
-    let Some(first) = unit(0) else { return (char::REPLACEMENT_CHARACTER, 2) };
-    if let (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) = (first, unit(6)) {
-        let c = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
-    }
-    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
-}
-
-/// Appends `text` as the content of a JSON string, without quotes.
-pub fn escape_into(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
-    loop {
-        let plain = plain_length(rest);
-        out.extend_from_slice(&rest[..plain]);
-        let Some(b) = rest.get(plain) else { return };
-        match b {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.extend([HEX[usize::from(control >> 4)], HEX[usize::from(control & 15)]]);
-            }
-        }
-        rest = &rest[plain + 1..];
-    }
-}
-
-/// Appends `text` as a JSON string, with quotes.
-pub fn quote_into(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    escape_into(text, out);
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Answer {
     fn read(data: &[u8]) -> Result<Self, json::Error> {
         let mut answer = Self::default();
         let mut c = Cursor::new(data)?;
-        c.object(|c, key| match &*key.bytes() {
+        c.object(|c, key| match key.name {
             b"choices" if c.kind()? == Kind::Array => {
                 answer.has_choices = true;
                 c.array(|c| answer.choice(c)).map(drop)
@@ -286,7 +286,7 @@ fn each_member<'a>(
     if c.kind()? != Kind::Object {
         return c.skip();
     }
-    c.object(|c, key| member(c, &key.bytes())).map(drop)
+    c.object(|c, key| member(c, key.name)).map(drop)
 }
 
 /// The elements of an array; any other value is skipped.

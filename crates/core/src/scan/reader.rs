@@ -147,21 +147,21 @@ struct Reader {
 }
 
 impl Reader {
-    fn member(&mut self, c: &mut Cursor<'_>, key: Str<'_>) -> Result<(), Stop> {
-        let key_start = key.quoted().start;
+    fn member(&mut self, c: &mut Cursor<'_>, key: json::Key<'_>) -> Result<(), Stop> {
+        let key_start = key.start;
         if let (true, Some(cut)) = (self.cut_open, self.scan.waypost_member.as_mut()) {
             cut.end = key_start;
             self.cut_open = false;
         }
-        let name = key.bytes();
-        let field = Field::of(&name);
+        let name = key.name;
+        let field = Field::of(name);
         match field {
             Some(field) => {
                 self.seen.once(field as u8, || field.name().into())?;
                 self.field(c, field, key_start)?;
             }
             None => {
-                refuse_misspelling(&name, &FIELDS, String::new)?;
+                refuse_misspelling(name, &FIELDS, String::new)?;
                 c.skip()?;
             }
         }
@@ -206,7 +206,7 @@ impl Reader {
             Field::ResponseFormat => {
                 if expect_or_null(c, Kind::Object, || "response_format".into())? {
                     c.object(|c, key| {
-                        if &*key.bytes() != b"type" {
+                        if key.name != b"type" {
                             return c.skip();
                         }
                         if let Some(format) = c.string_or_skip()? {
@@ -253,8 +253,8 @@ impl Reader {
         let mut seen = Seen::default();
         let range = c.object(|c, key| {
             scan.stream_options_members = true;
-            if &*key.bytes() != b"include_usage" {
-                refuse_misspelling(&key.bytes(), &["include_usage"], || "stream_options.".into())?;
+            if key.name != b"include_usage" {
+                refuse_misspelling(key.name, &["include_usage"], || "stream_options.".into())?;
                 c.skip()?;
                 return Ok::<_, Stop>(());
             }
@@ -274,7 +274,7 @@ impl Reader {
         let mut role = None;
         let mut seen = Seen::default();
         c.object(|c, key| {
-            match &*key.bytes() {
+            match key.name {
                 b"role" => {
                     seen.once(0, || path("role"))?;
                     expect(c, Kind::String, || path("role"))?;
@@ -334,7 +334,7 @@ impl Reader {
         let mut media = None;
         let mut low_detail = false;
         c.object(|c, key| {
-            match &*key.bytes() {
+            match key.name {
                 b"type" => media = c.string_or_skip()?.and_then(|s| Media::of(&s.bytes())),
                 b"text" | b"refusal" => self.text_or_skip(c)?,
                 b"image_url" | b"input_audio" | b"audio_url" | b"video_url" | b"file" | b"document_url" => {
@@ -373,9 +373,9 @@ impl Reader {
         }
         c.object(|c, key| {
             if let Some(value) = c.string_or_skip()? {
-                let name = key.bytes();
-                count(value, matches!(&*name, b"data" | b"file_data"));
-                low_detail |= &*name == b"detail" && &*value.bytes() == b"low";
+                let name = key.name;
+                count(value, matches!(name, b"data" | b"file_data"));
+                low_detail |= name == b"detail" && &*value.bytes() == b"low";
             }
             Ok::<_, Stop>(())
         })?;
@@ -389,9 +389,9 @@ impl Reader {
             return Ok(());
         }
         self.scan.tool_turns += 1;
-        c.object(|c, key| match &*key.bytes() {
+        c.object(|c, key| match key.name {
             b"function" | b"custom" if c.kind()? == Kind::Object => c
-                .object(|c, key| match &*key.bytes() {
+                .object(|c, key| match key.name {
                     b"arguments" | b"input" => self.text_or_skip(c),
                     _ => c.skip().map_err(Stop::from),
                 })

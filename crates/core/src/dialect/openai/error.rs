@@ -50,7 +50,7 @@ fn value(c: &mut Cursor<'_>, error: &mut UpstreamError) -> Result<(), json::Erro
         }
         Kind::Array => c.array(|c| value(c, error)).map(drop),
         Kind::Object => c
-            .object(|c, key| match &*key.bytes() {
+            .object(|c, key| match key.name {
                 b"error" | b"message" | b"detail" | b"msg" | b"errors" => value(c, error),
                 b"code" => keep(c, &mut error.code),
                 b"type" => keep(c, &mut error.kind),
