@@ -24,13 +24,13 @@ pub struct LedgerOptions {
     pub detail_bytes: usize,
     /// Waiting records at which [`Ledger::overloaded`] says that no more requests should be taken.
     pub max_queued: usize,
-    /// Newest requests kept; `None`: all. For storage in memory at most [`LedgerOptions::MEMORY_REQUESTS`] are kept.
+    /// Newest requests kept, and decisions of the newest sixteenth of them; `None`: all. For storage in memory at most [`LedgerOptions::MEMORY_REQUESTS`] are kept.
     pub retain: Option<u64>,
 }
 
 impl LedgerOptions {
-    /// Requests kept by storage in memory; some 25 MB without decision detail.
-    pub const MEMORY_REQUESTS: u64 = 200_000;
+    /// Requests kept by storage in memory; some 12 MB, and twice that where every decision is kept in full.
+    pub const MEMORY_REQUESTS: u64 = 100_000;
 }
 
 impl Default for LedgerOptions {

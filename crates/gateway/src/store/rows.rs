@@ -4,6 +4,7 @@ use super::schema::{ATTEMPT_BITS, SEQ_BITS};
 use super::{AttemptRecord, RequestOutcome, RequestRecord};
 use hashbrown::HashTable;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use waypost_core::profile::{Class, Task};
@@ -12,6 +13,8 @@ use waypost_core::profile::{Class, Task};
 const MAX_KINDS: usize = 16_384;
 /// Entries of a dictionary of texts; what comes later is stored in its row.
 const MAX_TEXTS: usize = 4096;
+/// Where old rows are deleted, one decision is kept for so many requests: it is some 30 times larger.
+const DECISION_SHARE: u64 = 16;
 /// A clock beyond this is wrong (year 4199); its numbers would leave no room for those of attempts.
 const MAX_UNIX_MS: i64 = 1 << 46;
 /// Longer texts are not worth a dictionary entry.
@@ -32,15 +35,15 @@ const LAST_SEQ: &str =
 pub(super) struct RowWriter {
     conn: Connection,
     dictionaries: Dictionaries,
-    /// Requests kept; `None`: all.
-    retain: Option<u64>,
-    since_prune: u64,
+    /// What is kept of requests, and of decisions, which are larger; `None`: all.
+    retained: Option<[Retention; 2]>,
 }
 
 impl RowWriter {
     pub(super) fn new(conn: Connection, retain: Option<u64>) -> Self {
         conn.set_prepared_statement_cache_capacity(16);
-        Self { conn, dictionaries: Dictionaries::default(), retain, since_prune: 0 }
+        let retained = retain.map(|keep| [Retention::new(keep), Retention::new(keep / DECISION_SHARE)]);
+        Self { conn, dictionaries: Dictionaries::default(), retained }
     }
 
     /// Writes all of `records` or, on an error, none.
@@ -56,8 +59,8 @@ impl RowWriter {
     fn try_write(&mut self, records: &[RequestRecord]) -> rusqlite::Result<()> {
         // Immediate: the numbers that this transaction continues must not move, another process may write here too.
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut last: i64 = tx.prepare_cached(LAST_SEQ)?.query_row([], |row| row.get(0))?;
         {
-            let mut last: i64 = tx.prepare_cached(LAST_SEQ)?.query_row([], |row| row.get(0))?;
             let mut insert = Inserts::prepare(&tx)?;
             for record in records {
                 let seq = (last + 1).max(record.unix_ms.clamp(0, MAX_UNIX_MS) << SEQ_BITS);
@@ -65,27 +68,46 @@ impl RowWriter {
                 last = seq + (record.attempts.len().saturating_sub(1) >> ATTEMPT_BITS) as i64;
             }
         }
-        self.since_prune += records.len() as u64;
-        if let Some(keep) = self.retain
-            && self.since_prune > keep / 8
-        {
-            prune(&tx, keep)?;
-            self.since_prune = 0;
+        if let Some([requests, decisions]) = &mut self.retained {
+            let newest = (records.len() as u64, last);
+            if let Some(expired) = requests.expired(newest) {
+                tx.prepare_cached("DELETE FROM requests WHERE seq <= ?")?.execute([expired])?;
+                tx.prepare_cached("DELETE FROM attempts WHERE seq < ?")?.execute([(expired + 1) << ATTEMPT_BITS])?;
+            }
+            if let Some(expired) = decisions.expired(newest) {
+                tx.prepare_cached("DELETE FROM decisions WHERE seq <= ?")?.execute([expired])?;
+            }
         }
         tx.commit()
     }
 }
 
-/// Deletes all but the newest `keep` requests.
-fn prune(tx: &Transaction<'_>, keep: u64) -> rusqlite::Result<()> {
-    let oldest: Option<i64> = tx
-        .prepare_cached("SELECT min(seq) FROM (SELECT seq FROM requests ORDER BY seq DESC LIMIT ?)")?
-        .query_row([stored(keep)], |row| row.get(0))?;
-    let Some(oldest) = oldest else { return Ok(()) };
-    tx.prepare_cached("DELETE FROM requests WHERE seq < ?")?.execute([oldest])?;
-    tx.prepare_cached("DELETE FROM decisions WHERE seq < ?")?.execute([oldest])?;
-    tx.prepare_cached("DELETE FROM attempts WHERE seq < ?")?.execute([oldest << ATTEMPT_BITS])?;
-    Ok(())
+/// Finds what has become too old, by marks that it sets as rows are written. A mark of a batch that was rolled back makes
+/// it delete a little early, never late.
+struct Retention {
+    keep: u64,
+    written: u64,
+    /// How much had been written up to which number; some 64 of them.
+    marks: VecDeque<(u64, i64)>,
+}
+
+impl Retention {
+    fn new(keep: u64) -> Self {
+        Self { keep, written: 0, marks: VecDeque::new() }
+    }
+
+    /// Takes how many rows a batch wrote and its last number; gives the last number that is not to be kept, if it changed.
+    fn expired(&mut self, (rows, last): (u64, i64)) -> Option<i64> {
+        self.written += rows;
+        if self.marks.back().is_none_or(|(written, _)| self.written - written > self.keep / 64) {
+            self.marks.push_back((self.written, last));
+        }
+        let mut expired = None;
+        while let Some((_, seq)) = self.marks.pop_front_if(|(written, _)| self.written - *written >= self.keep) {
+            expired = Some(seq);
+        }
+        expired
+    }
 }
 
 /// The statements of one transaction; the connection keeps them compiled between transactions.

@@ -163,6 +163,7 @@ fn what_is_written_comes_back_equal() {
         written[20].attempts = (0..64).map(|_| attempt(&mut rng)).collect();
         written[30].reason = "long ".repeat(1000).into();
         written[31].unix_ms = -5;
+        written[398].unix_ms = 1 << 54;
         written[399].unix_ms = i64::MAX;
         written[32].tags = vec![("k".into(), "x\u{0}\"\\".repeat(500).into())];
         written[33].tags = vec![("same".into(), "1".into()), ("same".into(), "2".into())];
@@ -279,10 +280,10 @@ fn flushing_and_closing_do_not_wait_for_the_interval() {
 #[test]
 fn a_full_batch_does_not_wait_for_the_interval() {
     let options =
-        LedgerOptions { batch_interval: Duration::from_secs(3600), batch_records: 100, ..LedgerOptions::default() };
+        LedgerOptions { batch_interval: Duration::from_secs(3600), batch_records: 5000, ..LedgerOptions::default() };
     let ledger = Ledger::open(&Storage::Memory, options).unwrap();
-    records(10, 100).into_iter().for_each(|r| ledger.record(r));
-    ledger.wait_for(|s| s.written == 100);
+    records(10, 5000).into_iter().for_each(|r| ledger.record(r));
+    ledger.wait_for(|s| s.written == 5000);
 }
 
 /// A batch that fails half-way is rolled back; the names that it numbered must be numbered again.
@@ -376,6 +377,10 @@ fn memory_keeps_the_newest_only() {
     assert_eq!(reader.request(written[1999].id).unwrap(), Some(expected(&written[1999])));
     let attempts: u64 = report.groups.iter().map(|g| g.figures.attempts).sum();
     assert_eq!(attempts, report.total.attempts);
+    let decisions: u64 = reader.conn().query_row("SELECT count(*) FROM decisions", [], |r| read::count(r, 0)).unwrap();
+    assert!((1..60).contains(&decisions), "{decisions}");
+    let rows: u64 = reader.conn().query_row("SELECT count(*) FROM attempts", [], |r| read::count(r, 0)).unwrap();
+    assert_eq!(rows, report.total.attempts, "attempts of deleted requests are left");
 }
 
 /// More combinations and texts than the dictionaries hold.
