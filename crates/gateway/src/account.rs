@@ -173,8 +173,9 @@ impl Account {
     pub fn failed(&mut self, failure: &Failure, now: Instant) {
         let Some(current) = self.current.take() else { return };
         // An error status bills nothing; what was sent and never answered, or broke off, may have been billed.
-        let billed = current.sent && (current.status == 0 || current.status == 200);
-        let billed = billed && !matches!(failure, Failure::Connect | Failure::Tls | Failure::Invalid(_));
+        let answered = current.text_bytes > 0 || current.usage.is_some();
+        let silent = !matches!(failure, Failure::Connect | Failure::Tls | Failure::Invalid(_));
+        let billed = current.sent && matches!(current.status, 0 | 200) && (answered || silent);
         let (usage, estimated) = if billed { settled_usage(&current) } else { (Usage::default(), false) };
         self.end(current, failure.name(), failure.verdict(), usage, estimated, now);
     }

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use waypost_core::config::Config;
@@ -38,6 +39,8 @@ pub struct State {
     /// The newest breaker transitions, for `/admin/breakers`.
     breaker_log: Mutex<VecDeque<LoggedTransition>>,
     tls: Arc<Tls>,
+    /// What the configuration was read from.
+    config_file: Option<PathBuf>,
     /// What makes this process's request ids its own.
     id_prefix: u64,
     next_id: AtomicU64,
@@ -69,16 +72,23 @@ impl State {
         self.snapshot.load_full()
     }
 
+    /// What the configuration was read from, where it was a file.
+    pub fn config_file(&self) -> Option<&Path> {
+        self.config_file.as_deref()
+    }
+
     /// Puts the next configuration in force; requests that run keep theirs.
     pub fn swap(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
     }
 
-    /// A new request id: unique to this process's run, and well mixed, for it seeds choices.
+    /// A new request id: the time in the top 48 bits, as in UUIDv7, so that ids sort and the ledger finds them; the rest
+    /// is unique to this process's run and well mixed, for it seeds choices.
     pub fn request_id(&self) -> RequestId {
         let n = self.next_id.fetch_add(1, Ordering::Relaxed);
         let low = waypost_core::units::Rng::new(self.id_prefix ^ n).next_u64();
-        RequestId(u128::from(self.id_prefix) << 64 | u128::from(low))
+        let time = u128::from(crate::clock::unix_ms() as u64 & 0xffff_ffff_ffff);
+        RequestId(time << 80 | u128::from(self.id_prefix >> 48) << 64 | u128::from(low))
     }
 
     /// Takes note of a breaker's transition.
@@ -128,11 +138,12 @@ pub enum StartError {
 pub struct App;
 
 impl App {
-    /// Opens the ledger and the listener and serves on worker threads until the handle is shut down.
+    /// Opens the ledger and the listener and serves on worker threads until the handle is shut down. `config_file` is
+    /// what reloads read again.
     ///
     /// # Errors
     /// See [`StartError`]; the messages are for the operator.
-    pub fn start(config: Config) -> Result<Handle, StartError> {
+    pub fn start(config: Config, config_file: Option<PathBuf>) -> Result<Handle, StartError> {
         let ledger = Ledger::open(&config.storage, LedgerOptions::default())?;
         let snapshot = Snapshot::build(config, None).map_err(StartError::Config)?;
         let state = Arc::new(State {
@@ -145,6 +156,7 @@ impl App {
             reload_errors: Mutex::default(),
             breaker_log: Mutex::default(),
             tls: Arc::default(),
+            config_file,
             id_prefix: RandomState::new().hash_one(std::process::id()),
             next_id: AtomicU64::new(0),
         });

@@ -236,13 +236,8 @@ impl Exchange<'_> {
                 }
                 Ok(Progress::Holding) => continue,
                 Ok(_) => {}
-                Err(fault) => {
-                    // What came before the fault was real output: it goes out, and the body reports the fault.
-                    if !gate.is_committed() {
-                        break fault;
-                    }
-                    tracing::debug!(?fault, "fault in the chunk of the first output");
-                }
+                // Nothing was sent yet, even where the same chunk held the first output: another attempt may do better.
+                Err(fault) => break fault,
             }
             account.passed(gate.tally().text_bytes, gate.tally().usage);
             account.first_output(self.run.state.clock.instant());

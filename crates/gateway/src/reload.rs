@@ -1,0 +1,84 @@
+//! A changed configuration file, SIGHUP or `/admin/reload`: parse, build, swap. On any error the old snapshot stays,
+//! and the errors are logged and shown on `/readyz`.
+
+use crate::app::State;
+use crate::snapshot::Snapshot;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+use waypost_core::config::{self, Config};
+
+/// How often the file is looked at. Watching by the kernel is not used: editors, `kubectl` and mounts replace files in
+/// ways that lose watches, and one `stat` a second costs nothing.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Reads and checks a file; the errors are `FILE:LINE: path: message`. Warnings are logged.
+pub fn load(path: &Path) -> Result<Config, Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|e| vec![format!("{}: {e}", path.display())])?;
+    match config::parse(&text, &|name| std::env::var(name).ok()) {
+        Ok(parsed) => {
+            for warning in parsed.warnings {
+                tracing::warn!("{}:{warning}", path.display());
+            }
+            Ok(parsed.config)
+        }
+        Err(errors) => Err(errors.iter().map(|e| format!("{}:{e}", path.display())).collect()),
+    }
+}
+
+/// Reloads the file that the gateway was started with; returns what was wrong.
+pub fn now(state: &Arc<State>) -> Vec<String> {
+    let errors = match state.config_file() {
+        None => vec!["the gateway was started without a configuration file".to_owned()],
+        Some(path) => load(path).and_then(|config| apply(state, config)).err().unwrap_or_default(),
+    };
+    for error in &errors {
+        tracing::error!("reload refused, the old configuration stays: {error}");
+    }
+    if errors.is_empty() {
+        tracing::info!(version = state.snapshot().version, "configuration reloaded");
+    }
+    state.reload_errors.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&errors);
+    errors
+}
+
+fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
+    let old = state.snapshot();
+    let mut fixed = Vec::new();
+    if config.server.listen != old.config.server.listen {
+        fixed.push("server.listen");
+    }
+    if config.server.tls != old.config.server.tls {
+        fixed.push("server.tls");
+    }
+    if config.server.workers != old.config.server.workers {
+        fixed.push("server.workers");
+    }
+    if config.storage != old.config.storage {
+        fixed.push("storage");
+    }
+    if !fixed.is_empty() {
+        tracing::warn!("changed, but in force only after a restart: {}", fixed.join(", "));
+    }
+    state.swap(Snapshot::build(config, Some(&old))?);
+    Ok(())
+}
+
+/// What tells one version of a file from the next.
+fn fingerprint(path: &Path) -> Option<(SystemTime, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.modified().ok()?, meta.len()))
+}
+
+/// Looks at the file for ever and reloads when it has changed.
+pub async fn watch(state: Arc<State>, path: PathBuf) {
+    let mut seen = fingerprint(&path);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let found = fingerprint(&path);
+        if found.is_some() && found != seen {
+            seen = found;
+            now(&state);
+        }
+    }
+}
