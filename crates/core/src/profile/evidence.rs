@@ -7,10 +7,10 @@ use crate::scan::{Role, Scan};
 use std::ops::Range;
 
 /// What of the last user message is read: its beginning and its end, where instructions stand.
-const HEAD: usize = 1024;
-const TAIL: usize = 384;
+const HEAD: usize = 768;
+const TAIL: usize = 320;
 /// What of the first system text is read.
-const SYSTEM: usize = 640;
+const SYSTEM: usize = 512;
 /// What of an earlier user message is read, where the last one only follows up.
 const EARLIER: usize = 384;
 /// A last message up to this length may be a follow-up.
