@@ -81,7 +81,8 @@ impl KeyFormat {
     fn is_in(&self, text: &[u8]) -> bool {
         memmem::find_iter(text, self.prefix).any(|at| {
             let rest = &text[at + self.prefix.len()..];
-            let key = &rest[..rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count()];
+            let key =
+                &rest[..rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count()];
             // Words with hyphens have no digits, digests no prefix.
             word_begins(text, at) && key.len() >= self.rest && key.iter().any(u8::is_ascii_digit)
         })
@@ -151,8 +152,7 @@ fn number(text: &[u8], first: usize, end: usize) -> Option<Kind> {
     }
     // Part of an identifier, a path, a version: joined to more on either side.
     let joins = |b: &u8| matches!(b, b'-' | b'.' | b'/' | b'_' | b'#');
-    let joined_after =
-        text.get(end).is_some_and(joins) && text.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
+    let joined_after = text.get(end).is_some_and(joins) && text.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
     if plus || text[..first].last().is_some_and(joins) || joined_after {
         return None;
     }
@@ -204,7 +204,7 @@ fn card(run: &[u8], digits: usize) -> bool {
             (_, d) => d * 2,
         })
         .sum();
-    issuer && grouped && sum % 10 == 0
+    issuer && grouped && sum.is_multiple_of(10)
 }
 
 /// Countries with their IBAN's length.

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Reads and checks a file; the errors are `FILE:LINE: path: message`. Warnings are logged.
 pub fn load(path: &Path) -> Result<Config, Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|e| vec![format!("{}: {e}", path.display())])?;
-    match config::parse(&text, &|name| std::env::var(name).ok()) {
+    match config::parse(&text, &|name| std::env::var(name).ok(), today()) {
         Ok(parsed) => {
             for warning in parsed.warnings {
                 tracing::warn!("{}:{warning}", path.display());
@@ -24,6 +24,12 @@ pub fn load(path: &Path) -> Result<Config, Vec<String>> {
         }
         Err(errors) => Err(errors.iter().map(|e| format!("{}:{e}", path.display())).collect()),
     }
+}
+
+/// The day in UTC, for warnings about deprecation.
+pub fn today() -> jiff::civil::Date {
+    let now = jiff::Timestamp::from_millisecond(crate::clock::unix_ms()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    now.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// Reloads the file that the gateway was started with; returns what was wrong.

@@ -165,9 +165,8 @@ fn carry<'a, T: Default + 'a>(
 fn baseline(registry: &Registry) -> Option<ModelIx> {
     let serving = registry.model_ixs().filter(|m| registry.model(*m).status == Status::Active);
     let quality = |m: &ModelIx| registry.model(*m).quality.default;
-    // `max_by` takes the last of equals; the first of the file is meant.
     let priced = serving.filter(|m| registry.model(*m).price.is_some() && quality(m).is_some());
-    priced.rev().max_by(|a, b| quality(a).partial_cmp(&quality(b)).unwrap_or(std::cmp::Ordering::Equal))
+    priced.reduce(|best, m| if quality(&m) > quality(&best) { m } else { best })
 }
 
 /// A name as a header value; what no header may carry becomes `?`.

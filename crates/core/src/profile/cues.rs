@@ -7,9 +7,12 @@
 //! decides.
 
 use super::Task;
-use aho_corasick::automaton::Automaton;
+use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, MatchKind, StartKind};
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, StartKind};
+use memchr::memmem;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// What a phrase is a sign of.
@@ -47,88 +50,171 @@ pub(super) const MISSPELT: &str = "translate translation summarize summarise sum
     polynomial eigenvalue convergence diagnosis symptoms contraindicated jurisdiction plaintiff defendant liability negligence statute deadlock concurrency \
     linearizable consensus invariant premise syllogism derivation rewrite paraphrase essay poem capital hauptstadt übersetze zusammenfassung beweise";
 
-/// One phrase of the table.
-struct Cue {
+/// One spelling of a phrase.
+struct Pattern {
+    /// The phrase, by number.
+    phrase: u16,
     sign: Sign,
     open_start: bool,
     open_end: bool,
 }
 
-/// The compiled table.
+/// The compiled table, in three automata: one for all would be five times as large, and most texts need the first alone.
 pub(super) struct Cues {
-    dfa: DFA,
-    /// By pattern of the automaton.
-    cues: Vec<Cue>,
+    ascii: Spellings<DFA>,
+    /// For texts with characters outside ASCII.
+    wide: Spellings<NFA>,
+    /// For texts with `\uXXXX`.
+    escaped: Spellings<NFA>,
+    #[cfg(test)]
+    phrases: usize,
+}
+
+/// Some of the patterns and the automaton that finds them.
+struct Spellings<A> {
+    automaton: A,
+    patterns: Vec<Pattern>,
 }
 
 pub(super) static CUES: LazyLock<Cues> = LazyLock::new(Cues::new);
 
 impl Cues {
-    /// At most so many phrases, spellings in escapes included; a test counts them.
+    /// At most so many phrases; a test counts them.
     pub(super) const MAX: usize = 2048;
 
     fn new() -> Self {
-        let (mut patterns, mut cues) = (Vec::new(), Vec::new());
-        for (sign, phrase) in table() {
+        let mut spellings: [(Vec<String>, Vec<Pattern>); 3] = Default::default();
+        let mut phrases = 0;
+        for (number, (sign, phrase)) in table().enumerate() {
             let bare = phrase.strip_prefix('*').unwrap_or(phrase);
             let stem = bare.strip_suffix('*').unwrap_or(bare);
             let edge = |b: Option<&u8>| b.is_none_or(|b| !b.is_ascii_alphanumeric());
-            let mut add = |pattern: String| {
-                let bytes = pattern.as_bytes();
-                let open_start = bare.len() < phrase.len() || edge(bytes.first());
+            let mut add = |to: usize, spelling: String| {
+                let open_start = bare.len() < phrase.len() || edge(spelling.as_bytes().first());
                 let open_end = stem.len() < bare.len() || edge(stem.as_bytes().last());
-                patterns.push(pattern);
-                cues.push(Cue { sign, open_start, open_end });
+                spellings[to].0.push(spelling);
+                spellings[to].1.push(Pattern { phrase: number as u16, sign, open_start, open_end });
             };
             let text = spaced(stem);
-            if !text.is_ascii() {
-                let upper = capitalised(&text);
-                add(escape(&text));
-                if upper != text {
-                    add(escape(&upper));
-                    add(upper);
+            let layout = matches!(sign, Sign::Quote | Sign::Material);
+            if text.is_ascii() {
+                add(0, text.clone());
+            }
+            for text in [capitalised(&text), text] {
+                if layout || !text.is_ascii() {
+                    add(2, escape(&text));
+                    add(1, text);
                 }
             }
-            add(text);
+            phrases = number + 1;
         }
-        let dfa = DFA::builder()
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .ascii_case_insensitive(true)
-            .build(&patterns)
-            .expect("a table of short phrases makes a small automaton");
-        Self { dfa, cues }
+        debug_assert!(phrases <= Self::MAX, "{phrases}");
+        let [ascii, wide, escaped] = spellings;
+        let dfa = DFA::builder().start_kind(StartKind::Unanchored).ascii_case_insensitive(true).build(&ascii.0);
+        let nfa = |patterns: &[String]| NFA::builder().ascii_case_insensitive(true).build(patterns);
+        let small = "a table of short phrases makes a small automaton";
+        Self {
+            ascii: Spellings { automaton: dfa.expect(small), patterns: ascii.1 },
+            wide: Spellings { automaton: nfa(&wide.0).expect(small), patterns: wide.1 },
+            escaped: Spellings { automaton: nfa(&escaped.0).expect(small), patterns: escaped.1 },
+            #[cfg(test)]
+            phrases,
+        }
     }
 
-    /// Calls `found` with every phrase in `text`: its number, its sign and where it is.
-    pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(usize, Sign, std::ops::Range<usize>)) {
-        let Ok(mut state) = self.dfa.start_state(Anchored::No) else { return };
+    /// Calls `found` with every phrase in `text`: its number, its sign and where it is. In order within ASCII, then
+    /// again from the beginning for other spellings.
+    pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(usize, Sign, Range<usize>)) {
+        self.ascii.find(text, &mut found);
+        if !text.is_ascii() {
+            self.wide.find(text, &mut found);
+        }
+        if memmem::find(text, b"\\u").is_some() {
+            self.escaped.find(text, &mut found);
+        }
+    }
+
+    /// How many phrases there are, and the bytes that the automata take.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (usize, usize) {
+        let automata = [self.ascii.automaton.memory_usage(), self.wide.automaton.memory_usage()];
+        (self.phrases, automata.iter().sum::<usize>() + self.escaped.automaton.memory_usage())
+    }
+}
+
+/// Lanes that a text is read in, and where they begin to pay.
+const LANES: usize = 4;
+const LONG: usize = 256;
+
+impl<A: Automaton> Spellings<A> {
+    /// A step of an automaton waits for the step before it. A longer text is therefore read in lanes that a processor runs
+    /// side by side; each begins as far before its part as a phrase is long, so that none is missed at a seam.
+    fn find(&self, text: &[u8], found: &mut impl FnMut(usize, Sign, Range<usize>)) {
+        let Ok(start) = self.automaton.start_state(Anchored::No) else { return };
+        let overlap = self.automaton.max_pattern_len();
+        if text.len() < LONG || text.len() < LANES * overlap || !self.find_in_lanes(text, start, overlap, found) {
+            self.find_in_order(text, start, found);
+        }
+    }
+
+    fn find_in_order(&self, text: &[u8], start: StateID, found: &mut impl FnMut(usize, Sign, Range<usize>)) {
+        let mut state = start;
         for (at, &b) in text.iter().enumerate() {
-            state = self.dfa.next_state(Anchored::No, state, b);
-            if !self.dfa.is_special(state) || !self.dfa.is_match(state) {
-                continue;
-            }
-            for ix in 0..self.dfa.match_len(state) {
-                let pattern = self.dfa.match_pattern(state, ix);
-                let cue = &self.cues[pattern.as_usize()];
-                let range = at + 1 - self.dfa.pattern_len(pattern)..at + 1;
-                if (cue.open_start || word_begins(text, range.start)) && (cue.open_end || word_ends(text, range.end)) {
-                    found(pattern.as_usize(), cue.sign, range);
-                }
+            state = self.automaton.next_state(Anchored::No, state, b);
+            if self.automaton.is_special(state) {
+                self.report(text, state, at + 1, found);
             }
         }
     }
 
-    /// How many patterns there are.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.cues.len()
+    /// Whether the matches were few enough to keep until they are in order.
+    #[expect(clippy::needless_range_loop, reason = "one index runs over all lanes")]
+    fn find_in_lanes(
+        &self,
+        text: &[u8],
+        start: StateID,
+        overlap: usize,
+        found: &mut impl FnMut(usize, Sign, Range<usize>),
+    ) -> bool {
+        let part = text.len() / LANES;
+        // The last part is the longest.
+        let span = text.len() - (LANES - 1) * part + overlap;
+        let begins: [usize; LANES] = std::array::from_fn(|l| (l * part).saturating_sub(overlap).min(text.len() - span));
+        let lanes = begins.map(|begin| &text[begin..begin + span]);
+        let mut states = [start; LANES];
+        let mut hits = [(0, 0, start); 160];
+        let mut count = 0;
+        for at in 0..span {
+            for (lane, state) in states.iter_mut().enumerate() {
+                *state = self.automaton.next_state(Anchored::No, *state, lanes[lane][at]);
+                if self.automaton.is_special(*state) {
+                    let Some(hit) = hits.get_mut(count) else { return false };
+                    *hit = (lane, begins[lane] + at + 1, *state);
+                    count += 1;
+                }
+            }
+        }
+        for lane in 0..LANES {
+            let own = lane * part + 1..if lane + 1 == LANES { text.len() + 1 } else { (lane + 1) * part + 1 };
+            for (_, end, state) in hits[..count].iter().filter(|h| h.0 == lane && own.contains(&h.1)) {
+                self.report(text, *state, *end, found);
+            }
+        }
+        true
     }
 
-    /// Bytes that the automaton takes.
-    #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
-        self.dfa.memory_usage()
+    fn report(&self, text: &[u8], state: StateID, end: usize, found: &mut impl FnMut(usize, Sign, Range<usize>)) {
+        if !self.automaton.is_match(state) {
+            return;
+        }
+        for ix in 0..self.automaton.match_len(state) {
+            let id = self.automaton.match_pattern(state, ix);
+            let pattern = &self.patterns[id.as_usize()];
+            let start = end - self.automaton.pattern_len(id);
+            if (pattern.open_start || word_begins(text, start)) && (pattern.open_end || word_ends(text, end)) {
+                found(pattern.phrase as usize, pattern.sign, start..end);
+            }
+        }
     }
 }
 
@@ -206,4 +292,58 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Rng;
+
+    /// Read in lanes, a text says the same in the same order as read from end to end, wherever the seams fall.
+    #[test]
+    fn lanes_miss_nothing() {
+        let pieces = [
+            "prove ",
+            "über ",
+            "write a python function ",
+            "证明",
+            "\\n",
+            "of the ",
+            "infinitely many primes",
+            ": ",
+            "x",
+        ];
+        let mut rng = Rng::new(11);
+        let mut laned = 0;
+        for _ in 0..500 {
+            let text: String = (0..40 + rng.below(160)).map(|_| pieces[rng.below(pieces.len())]).collect();
+            let text = text.as_bytes();
+            let spellings = &CUES.ascii;
+            let start = spellings.automaton.start_state(Anchored::No).unwrap();
+            let (mut lanes, mut whole) = (Vec::new(), Vec::new());
+            let overlap = spellings.automaton.max_pattern_len();
+            if text.len() >= LANES * overlap {
+                let mut keep = |ix, _: Sign, at: Range<usize>| lanes.push((at.end, ix));
+                if spellings.find_in_lanes(text, start, overlap, &mut keep) {
+                    laned += 1;
+                    spellings.find_in_order(text, start, &mut |ix, _, at| whole.push((at.end, ix)));
+                    assert_eq!(lanes, whole);
+                }
+            }
+        }
+        assert!(laned > 100, "{laned}");
+    }
+
+    /// Phrases that no text can match would be dead weight: each is found in itself.
+    #[test]
+    fn every_phrase_is_found() {
+        for (number, (_, phrase)) in table().enumerate() {
+            let text = spaced(phrase.trim_matches('*'));
+            for text in [escape(&text), escape(&capitalised(&text)), capitalised(&text), text] {
+                let mut seen = false;
+                CUES.find(text.as_bytes(), |ix, _, _| seen |= ix == number);
+                assert!(seen, "{phrase} in {text}");
+            }
+        }
+    }
 }

@@ -7,10 +7,10 @@ use crate::scan::{Role, Scan};
 use std::ops::Range;
 
 /// What of the last user message is read: its beginning and its end, where instructions stand.
-const HEAD: usize = 1024;
-const TAIL: usize = 384;
+const HEAD: usize = 768;
+const TAIL: usize = 320;
 /// What of the first system text is read.
-const SYSTEM: usize = 640;
+const SYSTEM: usize = 512;
 /// What of an earlier user message is read, where the last one only follows up.
 const EARLIER: usize = 384;
 /// A last message up to this length may be a follow-up.
@@ -125,7 +125,7 @@ impl Evidence {
             self.constraints += self.quantities / 2;
         }
         if self.questions > 0 {
-            self.tasks[Task::Qa.index()] += 0.7;
+            self.tasks[Task::Qa.index()] += 0.5;
         }
         if self.greeting && self.last_len < 200 {
             self.tasks[Task::Chat.index()] += if self.last_len < SHORT { 2.5 } else { 1.0 };
@@ -148,20 +148,29 @@ impl Evidence {
 
     /// Reads one window; `whole_start` where it begins with its text.
     fn read(&mut self, text: &[u8], place: Place, whole_start: bool) {
-        let (mut quoted, mut material) = (false, false);
-        CUES.find(text, |ix, sign, at| match sign {
-            Sign::Quote => quoted = !quoted,
-            // The end of a text instructs again.
-            Sign::Material => material = true,
-            sign => {
-                let instructs = (!quoted && !material) || at.start + 120 > text.len() && !quoted && text.len() > 400;
-                let bonus = match start_of(text, &at, whole_start) {
-                    Start::Text => 1.5,
-                    Start::Sentence => 1.25,
-                    Start::No if matches!(sign, Sign::For(Task::Qa, _)) && text.len() > 120 => 0.3,
-                    Start::No => 1.0,
-                };
-                self.count(ix, sign, bonus, place, !instructs);
+        let (mut quoted, mut material, mut before) = (false, false, 0);
+        CUES.find(text, |ix, sign, at| {
+            if at.end < std::mem::replace(&mut before, at.end) {
+                // Another spelling begins from the start.
+                (quoted, material) = (false, false);
+            }
+            match sign {
+                Sign::Quote => quoted = !quoted,
+                // The end of a text instructs again.
+                Sign::Material => material = true,
+                sign => {
+                    let instructs =
+                        (!quoted && !material) || at.start + 120 > text.len() && !quoted && text.len() > 400;
+                    let bonus = match start_of(text, &at, whole_start) {
+                        // Many requests begin with "what is"; that alone says little.
+                        Start::Text if matches!(sign, Sign::For(Task::Qa, _)) => 1.0,
+                        Start::Text => 1.5,
+                        Start::Sentence => 1.25,
+                        Start::No if matches!(sign, Sign::For(Task::Qa, _)) && text.len() > 120 => 0.3,
+                        Start::No => 1.0,
+                    };
+                    self.count(ix, sign, bonus, place, !instructs);
+                }
             }
         });
         if place == Place::Last {

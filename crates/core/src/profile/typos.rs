@@ -17,9 +17,15 @@ const INVERSE: u64 = inverse(BASE);
 static KEYS: LazyLock<Keys> = LazyLock::new(Keys::new);
 
 struct Keys {
-    words: Vec<(&'static [u8], Vec<(usize, Sign)>)>,
+    words: Vec<Key>,
     /// Open addressing by hash; the word's number plus one, zero is free.
     slots: Vec<(u64, u16)>,
+}
+
+/// A word with the phrases of the table that it is or begins.
+struct Key {
+    word: &'static [u8],
+    signs: Vec<(usize, Sign)>,
 }
 
 /// Calls `found` with what a misspelt key word in `text` would be a sign of.
@@ -46,7 +52,7 @@ impl Keys {
                     signs.push((ix, sign));
                 }
             });
-            keys.words.push((word, signs));
+            keys.words.push(Key { word, signs });
             let number = keys.words.len() as u16;
             variants(word, |hash| {
                 let mut slot = hash as usize % keys.slots.len();
@@ -66,9 +72,9 @@ impl Keys {
             let mut slot = hash as usize % self.slots.len();
             while self.slots[slot].1 != 0 {
                 let (of, number) = self.slots[slot];
-                let (key, signs) = &self.words[number as usize - 1];
-                if of == hash && one_slip(word, key) {
-                    return Some(&signs[..]);
+                let key = &self.words[number as usize - 1];
+                if of == hash && one_slip(word, key.word) {
+                    return Some(&key.signs[..]);
                 }
                 slot = (slot + 1) % self.slots.len();
             }

@@ -68,3 +68,38 @@ fn hex4(digits: Option<&[u8]>) -> u32 {
         .and_then(|d| d.iter().try_fold(0, |value, &b| Some(value << 4 | (b as char).to_digit(16)?)));
     value.unwrap_or(0xd800)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::{Role, Text};
+
+    #[test]
+    fn escapes_are_what_they_stand_for() {
+        let cases = [
+            ("plain", "plain"),
+            (r#"a\n\t\r\b\f\"\\\/"#, "a\n\t\r\u{8}\u{c}\"\\/"),
+            (r"\u00e9 \uD83D\uDE00", "é 😀"),
+            (r"\ud83d \ud83d\u0041 \udc00", "\u{fffd} \u{fffd}A \u{fffd}"),
+            (r"\u12", "\u{fffd}"),
+            ("cut\\", "cut\u{fffd}"),
+        ];
+        for (raw, text) in cases {
+            assert_eq!(unescape(raw.as_bytes()), text, "{raw}");
+        }
+        assert_eq!(unescape(b"\xff\\n"), "\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_chat_is_its_texts_and_their_framing() {
+        let body = br#"{"messages":[{"content":"hello\nworld"},{"content":"hello world"}]}"#;
+        let at = |n: usize, len| Text { role: Role::User, range: n..n + len };
+        let find = |text: &[u8]| memchr::memmem::find(body, text).unwrap();
+        let texts = vec![at(find(b"hello\\n"), 12), at(find(b"hello world"), 11)];
+        let mut scan = Scan { messages: 2, texts, ..Scan::default() };
+        // "hello", a line break, "world"; "hello", " world"; twice three and the role; three for the reply
+        assert_eq!(count_chat(body, &scan, Tokenizer::O200k), 3 + 2 + 2 * 4 + 3);
+        scan.images = 1;
+        assert_eq!(count_chat(body, &scan, Tokenizer::Cl100k), 3 + 2 + 2 * 4 + 3 + 765);
+    }
+}

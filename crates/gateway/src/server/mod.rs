@@ -27,6 +27,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
+/// A worker's stack: the operator's expressions are evaluated recursively.
+const STACK: usize = 8 << 20;
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct Handle {
@@ -91,7 +94,7 @@ pub fn start(state: Arc<State>) -> io::Result<Handle> {
         queues.push(queue);
         let worker = Worker { state: state.clone(), pool: state.pool(), tls: tls.clone(), stopped: stopped.clone() };
         let run = move || runtime().block_on(worker.run(connections));
-        threads.push(std::thread::Builder::new().name(format!("worker-{n}")).spawn(run)?);
+        threads.push(std::thread::Builder::new().name(format!("worker-{n}")).stack_size(STACK).spawn(run)?);
     }
     let accept = move || runtime().block_on(accept(listener, queues, stopped));
     threads.push(std::thread::Builder::new().name("acceptor".to_owned()).spawn(accept)?);
@@ -180,8 +183,11 @@ impl Worker {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(256);
-        let (state, pool) = (&self.state, &self.pool);
-        let service = service_fn(|request| service::call(state, pool, peer, request));
+        let shared = Arc::new((self.state.clone(), self.pool.clone()));
+        let service = service_fn(move |request| {
+            let shared = shared.clone();
+            async move { service::call(&shared.0, &shared.1, peer, request).await }
+        });
         let connection = builder.serve_connection(io, service);
         tokio::pin!(connection);
         let mut stopped = self.stopped.clone();

@@ -12,4 +12,4 @@ mod target;
 pub use body::UpstreamBody;
 pub use connect::Tls;
 pub use pool::{Connection, Pool, SendError};
-pub use target::Target;
+pub use target::{Origin, Target};
