@@ -1,13 +1,157 @@
 //! The configuration: text to a checked, resolved [`Config`], or every error at once with its path and line.
-//! It reads no file and no environment: text and a lookup come in as arguments.
+//! It reads no file, no environment and no clock: text, a lookup and the date come in as arguments.
+//!
+//! `tree` turns YAML into nodes with lines, `raw` defines every key once (as Rust types with their JSON Schema),
+//! `check` compares the tree with that schema and drops what is wrong, and `resolve` turns names into indices. Each
+//! collects its errors and leaves the rest to be looked at, so that one run reports all of them.
+
+mod check;
+mod raw;
+mod resolve;
+mod tree;
+mod value;
+mod zero;
+
+#[cfg(test)]
+mod tests;
+
+pub use zero::{ZeroConfig, from_env};
 
 use crate::policy::{Compliance, PeakRule, Policy, Route, Stage, Surface};
 use crate::registry::{ModelIx, Registry};
 use crate::units::Secret;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Parses and checks a whole configuration. `env` looks up environment variables, `today` decides which models are past
+/// their vendor's deprecation date.
+///
+/// # Errors
+/// Every mistake of the text at once, by line. No message shows a secret or what a variable held.
+pub fn parse(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    today: jiff::civil::Date,
+) -> Result<Parsed, Vec<ConfigError>> {
+    let tree = tree::parse(text);
+    let mut errors = tree.errors;
+    let mut checked = check::check(&tree.root, &schema(), env, tree.cut);
+    let mut config = None;
+    let mut warnings = Vec::new();
+    if !tree.cut {
+        let raw = raw::Config::from_checked(std::mem::take(&mut checked.value));
+        let found = resolve::resolve(&raw, &checked, &tree.root, today);
+        let place = |f: &resolve::Finding| checked.lines.error(&f.path, f.message.clone());
+        let is_explained =
+            |f: &&resolve::Finding| f.absent_from.as_ref().is_some_and(|part| checked.has_error_in(part));
+        errors.extend(found.errors.iter().filter(|f| !is_explained(f)).map(place));
+        warnings.extend(found.warnings.iter().map(place));
+        config = Some(found.config);
+    }
+    errors.extend(checked.errors.iter().map(|(path, message)| checked.lines.error(path, message.clone())));
+    errors.sort_by_key(|e| e.line);
+    warnings.sort_by_key(|w| w.line);
+    match config {
+        Some(config) if errors.is_empty() => Ok(Parsed { config, warnings }),
+        _ => Err(errors),
+    }
+}
+
+/// Why Waypost must not listen at `address`, if it must not: beyond loopback it asks for keys, or for `auth: none`.
+pub fn listen_refusal(address: SocketAddr, auth: Auth, has_keys: bool) -> Option<&'static str> {
+    let open = address.ip().to_canonical().is_loopback() || auth == Auth::None || has_keys;
+    (!open).then_some("listening beyond loopback needs `keys`, or `auth: none` to let everybody in")
+}
+
+/// The JSON Schema of the configuration, as published: each key's text says its meaning, default, unit and whether a
+/// reload applies it.
+pub fn schema() -> serde_json::Value {
+    raw::schema()
+}
+
+/// A configuration that can run, and what its operator should know of it.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// Checked and resolved.
+    pub config: Config,
+    /// Facts that are not known, rules that can never apply. By line.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// A mistake (or a warning) and where it is. Prints as `LINE: path: message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Counted from 1.
+    pub line: usize,
+    /// `models.gpt-4o.price.input`; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong and what would be right. Never a secret.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => write!(f, "{}: {}", self.line, self.message),
+            path => write!(f, "{}: {path}: {}", self.line, self.message),
+        }
+    }
+}
+
+/// A place in the tree. Keys may hold dots (`gpt-4.1`), so they are kept apart by a character that they cannot hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Path(String);
+
+impl Path {
+    const SEPARATOR: char = '\u{1f}';
+
+    fn root() -> Self {
+        Self::default()
+    }
+
+    fn key(&self, key: &str) -> Self {
+        let key: String = key.chars().filter(|c| *c != Self::SEPARATOR).take(200).collect();
+        if self.0.is_empty() { Self(key) } else { Self(format!("{}{}{key}", self.0, Self::SEPARATOR)) }
+    }
+
+    fn index(&self, index: usize) -> Self {
+        Self(format!("{}{}[{index}]", self.0, Self::SEPARATOR))
+    }
+
+    fn parent(&self) -> Option<Self> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(Self(self.0.rsplit_once(Self::SEPARATOR).map(|(parent, _)| parent.to_owned()).unwrap_or_default()))
+    }
+
+    /// Whether it is `part` or below it. Nothing is within the root: what is wrong somewhere explains nothing elsewhere.
+    fn is_within(&self, part: &Self) -> bool {
+        !part.0.is_empty()
+            && self
+                .0
+                .strip_prefix(part.0.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(Self::SEPARATOR))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        for part in self.0.split(Self::SEPARATOR) {
+            if !first && !part.starts_with('[') {
+                f.write_str(".")?;
+            }
+            first = false;
+            let shown: String = part.chars().take(80).collect();
+            write!(f, "{}", shown.escape_debug())?;
+        }
+        Ok(())
+    }
+}
 
 /// All that one version of the configuration says. Immutable; a request holds one for its whole life.
 #[derive(Clone, Debug)]

@@ -1,0 +1,363 @@
+//! Texts with a meaning of their own: durations, sizes, addresses, URLs, expressions, secrets. Each has one parser, which
+//! the check and the deserialiser share. No message repeats the text: it may hold a secret.
+
+use super::Storage;
+use crate::expr::Expr;
+use crate::units::Secret;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A text with a parser.
+pub(super) trait Text: Sized {
+    /// Its `format` in the schema.
+    const FORMAT: &'static str;
+    /// What it looks like, in the schema's `examples`.
+    const EXAMPLES: &'static [&'static str];
+    /// Whether a plain whole number is also accepted.
+    const OR_INTEGER: bool = false;
+
+    /// The error says what would be right.
+    fn parse(text: &str) -> Result<Self, String>;
+}
+
+/// A key whose text is parsed by `T`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checked<T>(pub(super) T);
+
+impl<'de, T: Text> Deserialize<'de> for Checked<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        T::parse(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<T: Text> JsonSchema for Checked<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::FORMAT.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        if T::OR_INTEGER {
+            return json_schema!({ "type": ["string", "integer"], "format": T::FORMAT, "examples": T::EXAMPLES });
+        }
+        json_schema!({ "type": "string", "format": T::FORMAT, "examples": T::EXAMPLES })
+    }
+}
+
+/// Whether `text` is good for the schema's `format`; `None` where the format is not one of these.
+pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), String>> {
+    fn of<T: Text>(text: &str) -> Result<(), String> {
+        T::parse(text).map(drop)
+    }
+    Some(match format {
+        Period::FORMAT => of::<Period>(text),
+        Pause::FORMAT => of::<Pause>(text),
+        Size::FORMAT => of::<Size>(text),
+        SocketAddr::FORMAT => of::<SocketAddr>(text),
+        jiff::tz::TimeZone::FORMAT => of::<jiff::tz::TimeZone>(text),
+        Storage::FORMAT => of::<Storage>(text),
+        BaseUrl::FORMAT => of::<BaseUrl>(text),
+        Origin::FORMAT => of::<Origin>(text),
+        Secret::FORMAT => of::<Secret>(text),
+        Expr::FORMAT => of::<Expr>(text),
+        _ => return None,
+    })
+}
+
+/// A duration longer than nothing: a timeout of zero would fail everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Period(pub(super) Duration);
+
+impl Text for Period {
+    const FORMAT: &'static str = "waypost-timeout";
+    const EXAMPLES: &'static [&'static str] = &["100ms", "5s", "2m", "1h"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let duration = duration(text)?;
+        if duration.is_zero() {
+            return Err("must be longer than 0".into());
+        }
+        Ok(Self(duration))
+    }
+}
+
+/// A duration that may be zero.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pause(pub(super) Duration);
+
+impl Text for Pause {
+    const FORMAT: &'static str = "waypost-duration";
+    const EXAMPLES: &'static [&'static str] = &["0s", "100ms", "30s", "2m"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        duration(text).map(Self)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let wanted = "expected a duration with its unit, such as 100ms, 5s, 2m or 1h";
+    if text.len() > 40 || !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(wanted.into());
+    }
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| wanted.to_owned())?;
+    let duration = Duration::try_from(signed).map_err(|_| wanted.to_owned())?;
+    if duration > DAY * 30 {
+        return Err("must not be longer than 30 days".into());
+    }
+    Ok(duration)
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size(pub(super) usize);
+
+impl Text for Size {
+    const FORMAT: &'static str = "waypost-size";
+    const EXAMPLES: &'static [&'static str] = &["512KiB", "32MiB"];
+    const OR_INTEGER: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let size: bytesize::ByteSize =
+            text.parse().map_err(|_| "expected a size in bytes, such as 512KiB or 32MiB".to_owned())?;
+        match usize::try_from(size.as_u64()) {
+            Ok(bytes) if (1024..=1 << 31).contains(&bytes) => Ok(Self(bytes)),
+            _ => Err("must be between 1KiB and 2GiB".into()),
+        }
+    }
+}
+
+impl Text for SocketAddr {
+    const FORMAT: &'static str = "waypost-listen";
+    const EXAMPLES: &'static [&'static str] = &["127.0.0.1:8080", "0.0.0.0:443", "[::1]:8080", "localhost:8080"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let text = match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => text.to_owned(),
+        };
+        text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:8080 or [::]:8080".into())
+    }
+}
+
+impl Text for jiff::tz::TimeZone {
+    const FORMAT: &'static str = "waypost-time-zone";
+    const EXAMPLES: &'static [&'static str] = &["UTC", "Europe/Berlin", "America/New_York"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("utc") {
+            return Ok(Self::UTC);
+        }
+        let zones = jiff::tz::TimeZoneDatabase::bundled();
+        zones.get(text).map_err(|_| {
+            let names: Vec<String> = zones.available().map(|name| name.as_str().to_owned()).collect();
+            let hint = super::check::suggestion(text, names.iter().map(String::as_str));
+            format!("not an IANA time zone, such as UTC or Europe/Berlin{hint}")
+        })
+    }
+}
+
+impl Text for Storage {
+    const FORMAT: &'static str = "waypost-storage";
+    const EXAMPLES: &'static [&'static str] = &["sqlite:waypost.db", "memory"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "memory" {
+            return Ok(Self::Memory);
+        }
+        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+            return Err("Postgres is not supported by this version yet; use sqlite:FILE or memory".into());
+        }
+        let file = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
+        match file.filter(|f| !f.is_empty() && !f.contains(['?', '\0'])) {
+            Some(file) => Ok(Self::Sqlite(file.into())),
+            None => Err("expected sqlite:FILE or memory".into()),
+        }
+    }
+}
+
+/// Where a provider's paths begin, without a trailing slash.
+#[derive(Clone, Debug)]
+pub(super) struct BaseUrl(pub(super) String);
+
+impl Text for BaseUrl {
+    const FORMAT: &'static str = "waypost-base-url";
+    const EXAMPLES: &'static [&'static str] = &["https://api.openai.com/v1", "http://127.0.0.1:11434/v1"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let uri = web_uri(text)?;
+        if uri.query().is_some() || text.contains('#') {
+            return Err("must not have a query or a fragment".into());
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+/// An origin as browsers send it.
+#[derive(Clone, Debug)]
+pub(super) struct Origin(pub(super) String);
+
+impl Text for Origin {
+    const FORMAT: &'static str = "waypost-origin";
+    const EXAMPLES: &'static [&'static str] = &["https://app.example.com"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let uri = web_uri(text)?;
+        if uri.path() != "/" || text.ends_with('/') || uri.query().is_some() || text.contains('#') {
+            return Err("an origin has no path: https://app.example.com".into());
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+fn web_uri(text: &str) -> Result<http::Uri, String> {
+    let wanted = "expected a URL that begins with http:// or https://";
+    let uri: http::Uri = text.parse().map_err(|_| wanted.to_owned())?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+        return Err(wanted.into());
+    }
+    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+        return Err("must not hold a user name or password".into());
+    }
+    if uri.authority().is_some_and(|a| a.as_str().contains(':') && a.port_u16().is_none() && !a.as_str().ends_with(']'))
+    {
+        return Err("the port must be a number up to 65535".into());
+    }
+    Ok(uri)
+}
+
+impl Text for Secret {
+    const FORMAT: &'static str = "waypost-secret";
+    const EXAMPLES: &'static [&'static str] = &["${OPENAI_API_KEY}"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("must not be empty".into());
+        }
+        if http::HeaderValue::from_str(text).is_err() || text.trim() != text {
+            return Err("holds characters that no header can carry (a line break or a blank at its end?)".into());
+        }
+        Ok(Self::new(text))
+    }
+}
+
+impl Text for Expr {
+    const FORMAT: &'static str = "waypost-cel";
+    const EXAMPLES: &'static [&'static str] = &["request.tags.surface == 'support'"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        /// Bounds that keep the compiler's recursion shallow.
+        const MAX_LENGTH: usize = 4096;
+        const MAX_NESTING: usize = 32;
+        if text.trim().is_empty() {
+            return Err("expected a CEL expression".into());
+        }
+        if text.len() > MAX_LENGTH || nesting(text) > MAX_NESTING {
+            return Err(format!("an expression has at most {MAX_LENGTH} bytes and {MAX_NESTING} levels of nesting"));
+        }
+        // The compiler prints a report of several lines with the source; its first line says what and where.
+        Self::compile(text).map_err(|report| {
+            let first = report.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
+            let message = first.trim_start_matches("ERROR: ").trim_start_matches("<input>:").trim();
+            format!("CEL: {}", message.chars().take(200).collect::<String>())
+        })
+    }
+}
+
+/// Depth of brackets and of what nests without them: runs of prefix operators and conditional branches.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest, mut run) = (0usize, 0usize, 0usize);
+    let mut branches = 0;
+    for c in text.chars().filter(|c| !c.is_whitespace()) {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            '?' => branches += 1,
+            _ => {}
+        }
+        run = if matches!(c, '!' | '-') { run + 1 } else { 0 };
+        deepest = deepest.max(depth).max(run).max(branches);
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_accepts_and_refuses() {
+        let long = format!("{}1{}", "(".repeat(40), ")".repeat(40));
+        for (format, good, bad) in [
+            (
+                Period::FORMAT,
+                &["100ms", "5s", "2m", "1h", "1m30s", "1.5s"][..],
+                &["0s", "5", "", "-5s", "soon", "5s ago", "31d", "1mo"][..],
+            ),
+            (Pause::FORMAT, &["0s", "0ms", "24h"], &["0", "9999999999999999h"]),
+            (Size::FORMAT, &["32MiB", "512 KiB", "2048", "1GB"], &["", "32", "lots", "-1MiB", "3GiB"]),
+            (
+                SocketAddr::FORMAT,
+                &["127.0.0.1:8080", "[::]:80", "localhost:0"],
+                &["8080", ":8080", "example.com:80", "127.0.0.1:99999"],
+            ),
+            (<jiff::tz::TimeZone as Text>::FORMAT, &["UTC", "utc", "Europe/Berlin"], &["", "Berlin", "CEST+2"]),
+            (
+                Storage::FORMAT,
+                &["memory", "sqlite:x.db", "sqlite:///var/x.db"],
+                &["", "sqlite:", "x.db", "postgres://h/d", "redis://h"],
+            ),
+            (
+                BaseUrl::FORMAT,
+                &["https://a.example/v1/", "http://127.0.0.1:1", "http://[::1]:80/v1"],
+                &[
+                    "",
+                    "a.example",
+                    "ftp://a",
+                    "https://",
+                    "https://u:p@a/",
+                    "https://a/?k=1",
+                    "http://a:99999",
+                    "http://a/#b",
+                    "http://a b",
+                ],
+            ),
+            (
+                Origin::FORMAT,
+                &["https://app.example.com", "http://localhost:3000"],
+                &["*", "app.example.com", "https://a/", "https://a/x"],
+            ),
+            (Secret::FORMAT, &["sk-1"], &["", "sk\n", " sk", "s\u{e9}"]),
+            (
+                Expr::FORMAT,
+                &["request.sensitive", "local.hour >= 9 && local.hour < 17"],
+                &["", "request.", "a ==", long.as_str()],
+            ),
+        ] {
+            for text in good {
+                assert_eq!(check_format(format, text), Some(Ok(())), "{format} {text:?}");
+            }
+            for text in bad {
+                assert!(matches!(check_format(format, text), Some(Err(_))), "{format} {text:?}");
+            }
+        }
+        assert_eq!(check_format("uint32", "x"), None);
+    }
+
+    #[test]
+    fn expressions_cannot_nest_without_brackets() {
+        for text in ["!".repeat(4000) + "true", "- ".repeat(2000) + "1", "a?".repeat(1000) + "1" + &":1".repeat(1000)] {
+            assert!(Expr::parse(&text).is_err());
+        }
+        // Long without depth is fine.
+        assert!(Expr::parse(&(String::from("a") + &" && a".repeat(500))).is_ok());
+        assert!(Expr::parse(&(String::from("a") + &".b".repeat(500))).is_ok());
+    }
+}
