@@ -111,6 +111,7 @@ impl<'a> Checker<'a> {
     fn object(&mut self, entries: &indexmap::IndexMap<String, Node>, schema: &'a Value, path: &Path) -> Option<Value> {
         let mut kept = Map::new();
         let mut whole = true;
+        let mut hints = String::new();
         let properties = schema["properties"].as_object();
         let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
         for (key, node) in entries {
@@ -124,13 +125,16 @@ impl<'a> Checker<'a> {
                 None => {
                     self.lines.0.insert(at.clone(), node.line);
                     let known = properties.into_iter().flat_map(Map::keys).map(String::as_str);
-                    self.error(&at, format!("unknown key{}", suggestion(key, known)));
+                    let hint = suggestion(key, known);
+                    hints.push_str(&hint);
+                    self.error(&at, format!("unknown key{hint}"));
                 }
             }
         }
         let given = |name: &&str| entries.contains_key(*name);
         let missing: Vec<&str> = required.iter().filter_map(Value::as_str).filter(|name| !given(name)).collect();
-        if !missing.is_empty() && !self.cut {
+        let is_misspelt = missing.iter().all(|name| hints.contains(&format!("`{name}`")));
+        if !missing.is_empty() && !is_misspelt && !self.cut {
             self.error(path, format!("`{}` is missing", missing.join("` and `")));
         }
         (whole && missing.is_empty()).then_some(Value::Object(kept))

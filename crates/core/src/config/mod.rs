@@ -23,7 +23,7 @@ use crate::units::Secret;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Parses and checks a whole configuration. `env` looks up environment variables, `today` decides which models are past
@@ -38,7 +38,7 @@ pub fn parse(
 ) -> Result<Parsed, Vec<ConfigError>> {
     let tree = tree::parse(text);
     let mut errors = tree.errors;
-    let mut checked = check::check(&tree.root, &schema(), env, tree.cut);
+    let mut checked = check::check(&tree.root, &SCHEMA, env, tree.cut);
     let mut config = None;
     let mut warnings = Vec::new();
     if !tree.cut {
@@ -51,7 +51,10 @@ pub fn parse(
         warnings.extend(found.warnings.iter().map(place));
         config = Some(found.config);
     }
-    errors.extend(checked.errors.iter().map(|(path, message)| checked.lines.error(path, message.clone())));
+    // Where the text breaks off, the last value is not what was meant.
+    let end = errors.iter().map(|e| e.line).max().filter(|_| tree.cut).unwrap_or(usize::MAX);
+    let structural = checked.errors.iter().map(|(path, message)| checked.lines.error(path, message.clone()));
+    errors.extend(structural.filter(|e| e.line < end));
     errors.sort_by_key(|e| e.line);
     warnings.sort_by_key(|w| w.line);
     match config {
@@ -69,8 +72,10 @@ pub fn listen_refusal(address: SocketAddr, auth: Auth, has_keys: bool) -> Option
 /// The JSON Schema of the configuration, as published: each key's text says its meaning, default, unit and whether a
 /// reload applies it.
 pub fn schema() -> serde_json::Value {
-    raw::schema()
+    SCHEMA.clone()
 }
+
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(raw::schema);
 
 /// A configuration that can run, and what its operator should know of it.
 #[derive(Clone, Debug)]

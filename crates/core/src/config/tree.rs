@@ -80,7 +80,10 @@ pub(super) fn parse(text: &str) -> Tree {
         let stop = match event {
             Ok((event, span)) => builder.event(event, span).is_none(),
             Err(e) => {
-                builder.error(e.marker().line(), &Path::root(), format!("YAML syntax: {}", e.info()));
+                let line = e.marker().line();
+                let has_variable = text.lines().nth(line.saturating_sub(1)).is_some_and(|l| l.contains("${"));
+                let hint = if has_variable { " (between braces or brackets, `${NAME}` needs quotes)" } else { "" };
+                builder.error(line, &Path::root(), format!("YAML syntax: {}{hint}", e.info()));
                 true
             }
         };

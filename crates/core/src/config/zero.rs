@@ -89,7 +89,7 @@ impl Found {
         if !self.names.insert(name.clone()) {
             return;
         }
-        let (key, upstream) = (quoted(&name), quoted(model));
+        let (key, upstream) = (serde_json::Value::from(name.as_str()), quoted(model));
         let _ = writeln!(self.models, "  {key}: {{ endpoints: [{{ provider: {provider}, name: {upstream} }}]{rest} }}");
         self.first.get_or_insert(name);
     }
@@ -103,7 +103,7 @@ impl Found {
     }
 }
 
-/// A JSON string, which is a YAML scalar; `${` is kept from being read as a variable.
+/// A JSON string, which is a YAML scalar; `${` is kept from being read as a variable (in values; keys hold none).
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text.replace("${", "$${")).to_string()
 }

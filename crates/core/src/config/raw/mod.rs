@@ -105,10 +105,12 @@ impl Transform for Publish {
         object.remove("default"); // the texts say it; the derived ones would be nulls and empty lists
         let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) else { return };
         for (_, property) in properties.iter_mut() {
-            if let Some(Value::String(text)) = property.get_mut("description")
-                && !text.contains("restart")
-                && !text.contains("reload")
-            {
+            let is_later = property.get("not").is_some();
+            let Some(Value::String(text)) = property.get_mut("description") else { continue };
+            *text = text.replace('\n', " ");
+            if is_later {
+                text.push_str(" Not supported by this version yet.");
+            } else if !text.contains("restart") {
                 text.push_str(" Applied on reload.");
             }
         }
