@@ -7,6 +7,10 @@ use super::{ConfigError, Path};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 
+/// Errors reported by the check, and again by resolving. Nobody reads more, and a file made to be wrong everywhere must
+/// not take for ever.
+pub(super) const MAX_ERRORS: usize = 1000;
+
 /// What was right, what was wrong, and where everything is.
 pub(super) struct Checked {
     /// Fits the schema. Wrong items of lists are null, so that the others keep their index.
@@ -71,7 +75,9 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn error(&mut self, path: &Path, message: impl Into<String>) {
-        self.errors.push((path.clone(), message.into()));
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push((path.clone(), message.into()));
+        }
     }
 
     /// Follows references and steps into the alternative that is not null. The flag: null is allowed.
@@ -122,6 +128,7 @@ impl<'a> Checker<'a> {
                     Some(value) => drop(kept.insert(key.clone(), value)),
                     None => whole &= !required.iter().any(|name| name == key),
                 },
+                None if self.errors.len() >= MAX_ERRORS => {}
                 None => {
                     self.lines.0.insert(at.clone(), node.line);
                     let known = properties.into_iter().flat_map(Map::keys).map(String::as_str);

@@ -8,7 +8,7 @@ mod server;
 
 pub(super) use providers::{dialect_name, is_executable};
 
-use super::check::{Checked, suggestion};
+use super::check::{Checked, MAX_ERRORS, suggestion};
 use super::tree::{Node, Value};
 use super::{Config, Key, Path, Storage, raw};
 use crate::catalogue;
@@ -42,6 +42,7 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
         names: Names::of(root),
         models: raw.models.keys().enumerate().map(|(i, name)| (name.clone(), ModelIx(i as u16))).collect(),
         providers: raw.providers.keys().enumerate().map(|(i, name)| (name.clone(), ProviderIx(i as u16))).collect(),
+        tags: IndexSet::new(),
         errors: Vec::new(),
         warnings: Vec::new(),
     };
@@ -49,11 +50,12 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
     let server = r.server();
     let providers = r.providers();
     let (models, endpoints) = r.models(&providers);
-    let surfaces = r.surfaces(&models);
+    r.tags = models.iter().flat_map(|m| m.tags.iter().cloned()).collect();
+    let surfaces = r.surfaces();
     let auto = r.auto(&models);
     let stages = r.stages(&models, &auto);
     let routes = r.routes(&models);
-    let compliance = r.compliance(&models);
+    let compliance = r.compliance();
     let peak = r.peak();
     let fallback_model =
         raw.fallback_model.as_ref().and_then(|name| r.model(&Path::root().key("fallback_model"), name));
@@ -112,19 +114,25 @@ struct Resolver<'a> {
     names: Names,
     models: HashMap<String, ModelIx>,
     providers: HashMap<String, ProviderIx>,
+    /// Tags that some model carries, in file order.
+    tags: IndexSet<Arc<str>>,
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
 }
 
 impl Resolver<'_> {
     fn error(&mut self, path: &Path, message: impl Into<String>) {
-        self.errors.push(Finding { path: path.clone(), message: message.into(), absent_from: None });
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(Finding { path: path.clone(), message: message.into(), absent_from: None });
+        }
     }
 
     /// Something is absent from `part`.
     fn missing(&mut self, path: &Path, part: &Path, message: impl Into<String>) {
-        let absent_from = Some(part.clone());
-        self.errors.push(Finding { path: path.clone(), message: message.into(), absent_from });
+        if self.errors.len() < MAX_ERRORS {
+            let absent_from = Some(part.clone());
+            self.errors.push(Finding { path: path.clone(), message: message.into(), absent_from });
+        }
     }
 
     fn warn(&mut self, path: &Path, message: impl Into<String>) {
@@ -149,7 +157,7 @@ impl Resolver<'_> {
     /// The model of this name; unknown names are reported.
     fn model(&mut self, path: &Path, name: &str) -> Option<ModelIx> {
         let found = self.models.get(name).copied();
-        if found.is_none() && !self.names.models.contains(name) {
+        if found.is_none() && !self.names.models.contains(name) && self.errors.len() < MAX_ERRORS {
             let names = self.names.models.clone();
             self.unknown(path, "model", name, names.iter().map(String::as_str));
         }

@@ -8,6 +8,7 @@ use crate::registry::{
     Capabilities, Endpoint, EndpointIx, Latency, LongPrice, Model, ModelIx, Price, Provider, ProviderIx, Quality,
     Status,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A model at a provider, before it is multiplied by the provider's credentials.
@@ -65,7 +66,7 @@ impl Resolver<'_> {
         if listed.is_empty() {
             self.error(&at, "must not be empty");
         }
-        let mut places: Vec<Place> = Vec::new();
+        let (mut places, mut seen) = (Vec::new(), HashSet::new());
         for (i, endpoint) in listed.iter() {
             let Some(provider) = self.providers.get(&endpoint.provider).copied() else {
                 if !self.names.providers.contains(&endpoint.provider) {
@@ -76,7 +77,7 @@ impl Resolver<'_> {
                 continue;
             };
             let name = endpoint.name.as_deref().unwrap_or(name).to_owned();
-            if places.iter().any(|p| p.provider == provider && p.name == name) {
+            if !seen.insert((provider, name.clone())) {
                 self.error(&at.index(i), "the same endpoint twice");
             }
             places.push(Place { provider, name, weight: endpoint.weight.unwrap_or(1.0) as f32 });

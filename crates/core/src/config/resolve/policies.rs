@@ -49,25 +49,25 @@ impl Resolver<'_> {
         stages
     }
 
-    pub(super) fn surfaces(&mut self, models: &[Model]) -> Vec<Surface> {
+    pub(super) fn surfaces(&mut self) -> Vec<Surface> {
         let mut surfaces = Vec::new();
         for (name, raw) in &self.raw.surfaces {
             let at = Path::root().key("surfaces").key(name);
             surfaces.push(Surface {
                 name: name.as_str().into(),
                 min_quality: raw.min_quality.map(|u| u.0 as f32),
-                require: self.tags(&at.key("require"), &raw.require, models),
+                require: self.required(&at.key("require"), &raw.require),
                 matches: raw.matches.as_ref().map(|m| m.0.clone()),
             });
         }
         surfaces
     }
 
-    pub(super) fn compliance(&mut self, models: &[Model]) -> Vec<Compliance> {
+    pub(super) fn compliance(&mut self) -> Vec<Compliance> {
         let mut rules = Vec::new();
         for (i, raw) in self.raw.compliance.iter() {
             let at = Path::root().key("compliance").index(i).key("require");
-            rules.push(Compliance { when: raw.when.0.clone(), require: self.tags(&at, &raw.require, models) });
+            rules.push(Compliance { when: raw.when.0.clone(), require: self.required(&at, &raw.require) });
         }
         rules
     }
@@ -119,7 +119,7 @@ impl Resolver<'_> {
         };
         let emergency = self.model_list(&at.key("emergency"), &raw.emergency, models);
         let mut require = base.require;
-        require.extend(self.tags(&at.key("require"), &raw.require, models));
+        require.extend(self.required(&at.key("require"), &raw.require));
         Policy {
             strategy: own.unwrap_or(base.strategy),
             candidates: listed.or(of_split).unwrap_or(base.candidates),
@@ -239,8 +239,8 @@ impl Resolver<'_> {
                 continue;
             };
             let tagged = |m: &Model| m.has_tag(tag);
-            if !models.iter().any(tagged) {
-                let hint = suggestion(tag, models.iter().flat_map(|m| m.tags.iter().map(|t| &**t)));
+            if !self.tags.contains(tag) {
+                let hint = suggestion(tag, self.tags.iter().map(|t| &**t));
                 let message = format!("no model has the tag {}{hint}", self.shown(&at, tag));
                 self.missing(&at, &Path::root().key("models"), message);
             }
@@ -254,12 +254,14 @@ impl Resolver<'_> {
     }
 
     /// Required tags; one that no model carries refuses everything, which is worth a warning.
-    fn tags(&mut self, at: &Path, raw: &raw::List<String>, models: &[Model]) -> Vec<Arc<str>> {
-        for (i, tag) in raw.iter().filter(|(_, tag)| !models.iter().any(|m| m.has_tag(tag))) {
-            let hint = suggestion(tag, models.iter().flat_map(|m| m.tags.iter().map(|t| &**t)));
-            let at = at.index(i);
-            let message = format!("no model has the tag {}, so nothing can pass{hint}", self.shown(&at, tag));
-            self.warn(&at, message);
+    fn required(&mut self, at: &Path, raw: &raw::List<String>) -> Vec<Arc<str>> {
+        for (i, tag) in raw.iter() {
+            if !self.tags.contains(tag.as_str()) {
+                let hint = suggestion(tag, self.tags.iter().map(|t| &**t));
+                let at = at.index(i);
+                let message = format!("no model has the tag {}, so nothing can pass{hint}", self.shown(&at, tag));
+                self.warn(&at, message);
+            }
         }
         raw.iter().map(|(_, tag)| Arc::from(tag.as_str())).collect()
     }

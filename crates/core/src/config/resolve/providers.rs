@@ -7,7 +7,7 @@ use crate::config::value::Checked;
 use crate::config::{Path, raw};
 use crate::registry::{Dialect, Faults, Provider, Simulated};
 use crate::units::Secret;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The dialects that this version can call. A provider needs one of them: accepting another and failing at the first
 /// request would be worse.
@@ -119,7 +119,7 @@ impl Resolver<'_> {
     fn headers(&mut self, at: &Path, raw: &raw::Provider) -> Vec<(String, Secret)> {
         /// Headers that the HTTP client writes itself.
         const OWN: [&str; 6] = ["host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade"];
-        let mut headers: Vec<(String, Secret)> = Vec::new();
+        let (mut headers, mut seen) = (Vec::new(), HashSet::new());
         for (name, Checked(value)) in &raw.headers {
             let at = at.key("headers").key(name);
             let Ok(header) = name.parse::<http::HeaderName>() else {
@@ -129,7 +129,7 @@ impl Resolver<'_> {
             if OWN.contains(&header.as_str()) {
                 self.error(&at, "Waypost writes this header itself");
             }
-            if headers.iter().any(|(other, _)| other == header.as_str()) {
+            if !seen.insert(header.clone()) {
                 self.error(&at, "the same header twice (case does not matter)");
             }
             headers.push((header.as_str().to_owned(), value.clone()));
