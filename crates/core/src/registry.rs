@@ -472,8 +472,7 @@ mod tests {
 
     #[test]
     fn cached_tokens_are_charged_once() {
-        let price =
-            Price { input: 3_000_000_000, output: 15_000_000_000, cache_read: Some(300_000_000), ..Price::default() };
+        let price = Price { input: 3_000_000_000, output: 15_000_000_000, cache_read: Some(300_000_000), ..Price::default() };
         let usage = Usage { input_tokens: 1000, cache_read_tokens: 800, output_tokens: 10, ..Usage::default() };
         // 200 × $3 + 800 × $0.3 + 10 × $15, a million
         assert_eq!(price.cost(&usage), NanoUsd(990_000));
