@@ -166,6 +166,7 @@ fn endpoints_are_guessed_from_catalogue_then_prefix_then_the_only_provider() {
     for (providers, model, place) in [
         (format!("{{ {local}, openai: {{}} }}"), "gpt-4o-mini", "openai gpt-4o-mini"),
         (format!("{{ openai: {{}}, {local} }}"), "local/llama3:8b", "local llama3:8b"),
+        ("{ mistral: {}, openai: {} }".to_owned(), "openai/gpt-4o-mini", "openai gpt-4o-mini"),
         (format!("{{ {local} }}"), "llama3:8b", "local llama3:8b"),
         (format!("{{ {local} }}"), "gpt-4o-mini", "local gpt-4o-mini"),
     ] {
@@ -320,15 +321,20 @@ fn a_start_without_a_file_uses_what_is_there() {
         "{notes:?}"
     );
 
-    let models = ["llama3.2:3b".to_owned(), "we\"ird ${x}: #".to_owned(), starter.to_owned()];
+    let models = ["llama3.2:3b".to_owned(), "we\"ird ${x}: #".to_owned(), starter.to_owned(), "mistral/x".to_owned()];
     let (config, _) = from(&["OPENAI_API_KEY"], Some(&models));
     let registry = &config.registry;
-    for name in ["llama3.2:3b", "we\"ird ${x}: #", &format!("ollama/{starter}"), starter] {
+    for name in ["llama3.2:3b", "we\"ird ${x}: #", &format!("ollama/{starter}"), starter, "ollama/mistral/x"] {
         assert!(registry.find(name).is_some(), "{name}");
     }
     let llama = registry.model(registry.find("llama3.2:3b").unwrap());
     assert!(llama.has_tag("local") && llama.price.unwrap().output == 0);
     assert_eq!(from(&["ANTHROPIC_API_KEY"], Some(&[])).1.len(), 2);
+
+    // Every key at once: whatever the catalogue offers makes a good file.
+    let every = |_: &str| Some("sk-secret".to_owned());
+    let zero = from_env(&every, Some(&models));
+    assert!(parse(&zero.text, &every, TODAY).is_ok(), "{}", zero.text);
 }
 
 #[test]
