@@ -30,6 +30,11 @@ impl Expr {
         &self.source
     }
 
+    /// Names of the variables that it refers to, those that a macro binds included.
+    pub fn variables(&self) -> Vec<String> {
+        self.program.references().variables().into_iter().map(str::to_owned).collect()
+    }
+
     /// Its value where that is a boolean; the error says what went wrong.
     pub fn test(&self, vars: &Vars) -> Result<bool, String> {
         match self.program.execute(&vars.0) {
@@ -57,6 +62,9 @@ impl fmt::Debug for Expr {
         write!(f, "Expr({:?})", self.source)
     }
 }
+
+/// The variables that every expression may refer to.
+pub const VARIABLES: &[&str] = &["request", "headers", "key", "local"];
 
 /// Visits each request header that an expression may see, name and value.
 pub type Headers<'a> = dyn Fn(&mut dyn FnMut(&str, &str)) + 'a;

@@ -41,8 +41,11 @@ pub fn parse(
     let mut checked = check::check(&tree.root, &SCHEMA, env, tree.cut);
     let mut config = None;
     let mut warnings = Vec::new();
-    if !tree.cut {
-        let raw = raw::Config::from_checked(std::mem::take(&mut checked.value));
+    let raw = raw::Config::from_checked(std::mem::take(&mut checked.value));
+    if raw.is_none() {
+        errors.push(checked.lines.error(&Path::root(), "its schema accepts this file and its reader does not".into()));
+    }
+    if let Some(raw) = raw.filter(|_| !tree.cut) {
         let found = resolve::resolve(&raw, &checked, &tree.root, today);
         let place = |f: &resolve::Finding| checked.lines.error(&f.path, f.message.clone());
         let is_explained =

@@ -82,9 +82,13 @@ impl Found {
         }
     }
 
-    /// One model; under `provider/model` where another provider's has the name already.
+    /// One model; under `provider/model` where its own name is taken or reads as another provider's.
     fn model(&mut self, provider: &str, model: &str, rest: &str) {
-        let clash = self.names.contains(model) || model == "auto";
+        // `openai/gpt-…` sold by another would stand in the way of the account at OpenAI.
+        let is_foreign = |prefix: &str| prefix != provider && catalogue::known_provider(prefix).is_some();
+        let clash = self.names.contains(model)
+            || model == "auto"
+            || model.split_once('/').is_some_and(|(prefix, _)| is_foreign(prefix));
         let name = if clash { format!("{provider}/{model}") } else { model.to_owned() };
         if !self.names.insert(name.clone()) {
             return;

@@ -1,9 +1,11 @@
 //! `waypost demo`: a configuration of simulated models, mixed requests, and a client that sends them over HTTP to the
-//! running gateway. It does not start the gateway, and it prints no report: the command does.
+//! running gateway; the command itself is `run.rs`.
 
 mod prompts;
+mod run;
 
 pub use prompts::mixed_requests;
+pub(super) use run::{DemoArgs, run};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};

@@ -61,7 +61,7 @@ pub(super) enum Answer {
 
 impl Answer {
     /// The reply downstream: settles a whole answer, hands a stream its account.
-    pub fn reply(self, run: &Run<'_>, mut account: Account, attempts: u32, permit: Permit) -> Reply {
+    pub(super) fn reply(self, run: &Run<'_>, mut account: Account, attempts: u32, permit: Permit) -> Reply {
         let state = run.state;
         match self {
             Self::Whole { body, content_type } => {
@@ -80,7 +80,7 @@ impl Answer {
 
 impl Exchange<'_> {
     /// Sends and waits for an answer that stands.
-    pub async fn run(&self, account: &mut Account) -> Result<Answer, Brought> {
+    pub(super) async fn run(&self, account: &mut Account) -> Result<Answer, Brought> {
         let stream = self.run.prepared.profile.stream;
         let (limit, kind) = self.limit(stream);
         let until = self.run.state.clock.timer(limit);
@@ -287,7 +287,7 @@ impl Exchange<'_> {
     }
 
     /// A failure that the operator must mend: said at once, with its place.
-    pub fn say_loudly(&self, what: &Brought) {
+    pub(super) fn say_loudly(&self, what: &Brought) {
         let registry = &self.run.prepared.snapshot.config.registry;
         let endpoint = registry.endpoint(self.attempt.endpoint);
         let (provider, model) = (&registry.provider(endpoint.provider).name, &endpoint.name);

@@ -14,6 +14,7 @@ pub use stream::StreamBody;
 use crate::account::Account;
 use crate::admission::Permit;
 use crate::app::State;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::live::LiveView;
 use crate::store::{RequestOutcome, RequestRecord};
@@ -39,7 +40,7 @@ pub async fn chat(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival: 
         Ok(permit) => permit,
         Err(e) => return Reply::error(id, None, e),
     };
-    let (decision, mut rng) = prepared.decide(state, id);
+    let (decision, mut rng) = prepared.decide(&state.clock, id);
     let record = record(&prepared, &decision, id);
     let snapshot = prepared.snapshot.clone();
     let account = Account::open(state.clone(), snapshot, decision, prepared.profile.clone(), arrival, record);
@@ -48,8 +49,8 @@ pub async fn chat(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival: 
 
 impl Prepared {
     /// Decides this request now; the id seeds its choices.
-    pub fn decide(&self, state: &State, id: RequestId) -> (Decision, Rng) {
-        let now = state.clock.now();
+    pub fn decide(&self, clock: &Clock, id: RequestId) -> (Decision, Rng) {
+        let now = clock.now();
         let mut rng = Rng::new(id.0 as u64);
         let config = &self.snapshot.config;
         let ask = Ask {

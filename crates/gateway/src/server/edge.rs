@@ -121,7 +121,7 @@ pub(super) async fn route(
     let (head, body) = request.into_parts();
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, key, head.headers, body).map_err(|e| (e, None))?;
-    let (decision, _) = prepared.decide(state, id);
+    let (decision, _) = prepared.decide(&state.clock, id);
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     if let Some(refusal) = decision.refusal {
         let error: Value = serde_json::from_slice(&Error::from(refusal).openai_body()).unwrap_or_default();

@@ -13,6 +13,7 @@ mod service;
 mod tls;
 
 pub use body::Body;
+pub use edge::facts;
 
 use crate::app::State;
 use crate::upstream::Pool;
@@ -192,8 +193,12 @@ impl Worker {
         tokio::pin!(connection);
         let mut stopped = self.stopped.clone();
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = stopped.wait_for(|stop| *stop) => {
+            ended = connection.as_mut() => Some(ended),
+            () = told(&mut stopped) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -202,4 +207,10 @@ impl Worker {
             tracing::debug!("connection ended: {e}");
         }
     }
+}
+
+/// Resolves when the drain has begun, also where it had before.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the handle is gone, which ends the process's serving as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }

@@ -29,6 +29,17 @@ pub enum SendError {
     Broken(String),
 }
 
+impl std::fmt::Display for SendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connect(e) => write!(f, "cannot connect: {e}"),
+            Self::Tls(e) => write!(f, "no TLS session: {e}"),
+            Self::ConnectTimeout => f.write_str("no connection in time"),
+            Self::Broken(e) => write!(f, "the connection broke before an answer: {e}"),
+        }
+    }
+}
+
 /// Idle connections of one worker.
 #[derive(Debug)]
 pub struct Pool {

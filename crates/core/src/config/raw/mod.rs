@@ -80,11 +80,11 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// From a tree that was checked against [`schema`].
-    pub(super) fn from_checked(value: Value) -> Self {
+    /// From a tree that was checked against [`schema`]. `None` would mean that the schema and these types disagree.
+    pub(super) fn from_checked(value: Value) -> Option<Self> {
         let config = serde_json::from_value(value);
         debug_assert!(config.is_ok(), "the check lets only deserialisable trees through: {config:?}");
-        config.unwrap_or_default()
+        config.ok()
     }
 }
 

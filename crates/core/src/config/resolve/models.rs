@@ -88,6 +88,14 @@ impl Resolver<'_> {
     /// The place of a model without `endpoints`.
     fn guess(&self, name: &str, providers: &[Provider]) -> Option<Place> {
         let place = |provider: ProviderIx, name: &str| Some(Place { provider, name: name.to_owned(), weight: 1.0 });
+        let prefixed = name.split_once('/').filter(|(_, rest)| !rest.is_empty());
+        let prefixed = prefixed.and_then(|(prefix, rest)| Some((*self.providers.get(prefix)?, prefix, rest)));
+        // `openai/gpt-4o` is OpenAI's where that is configured, although others sell a model of that very name.
+        if let Some((provider, prefix, rest)) = prefixed
+            && catalogue::find(Some(prefix), rest).is_some()
+        {
+            return place(provider, rest);
+        }
         // Who makes it comes before who sells it too.
         if let Some(provider) = catalogue::find(None, name).and_then(|facts| self.providers.get(facts.provider)) {
             return place(*provider, name);
@@ -96,11 +104,8 @@ impl Resolver<'_> {
         if let Some(provider) = providers.iter().find(sells).and_then(|p| self.providers.get(&*p.name)) {
             return place(*provider, name);
         }
-        if let Some((prefix, rest)) = name.split_once('/')
-            && let Some(provider) = self.providers.get(prefix)
-            && !rest.is_empty()
-        {
-            return place(*provider, rest);
+        if let Some((provider, _, rest)) = prefixed {
+            return place(provider, rest);
         }
         let only = (self.names.providers.len() == 1 && providers.len() == 1).then_some(ProviderIx(0));
         only.and_then(|provider| place(provider, name))

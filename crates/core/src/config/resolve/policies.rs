@@ -3,6 +3,7 @@
 use super::Resolver;
 use crate::config::check::suggestion;
 use crate::config::{Path, raw};
+use crate::expr::{Expr, VARIABLES};
 use crate::policy::{Compliance, Lambda, PeakRule, Policy, Route, Stage, Strategy, Surface, Weights};
 use crate::profile::{Class, Task};
 use crate::registry::{Model, ModelIx};
@@ -20,7 +21,7 @@ impl Resolver<'_> {
             let at = Path::root().key("routes").key(name);
             routes.push(Route {
                 name: name.as_str().into(),
-                matches: raw.matches.as_ref().map(|m| m.0.clone()),
+                matches: raw.matches.as_ref().map(|m| self.expression(&at.key("match"), &m.0, VARIABLES)),
                 policy: self.policy(&at, &raw.policy, Policy::default(), models),
                 surface: raw.surface.as_ref().and_then(|s| self.surface(&at.key("surface"), s)),
             });
@@ -57,7 +58,7 @@ impl Resolver<'_> {
                 name: name.as_str().into(),
                 min_quality: raw.min_quality.map(|u| u.0 as f32),
                 require: self.required(&at.key("require"), &raw.require),
-                matches: raw.matches.as_ref().map(|m| m.0.clone()),
+                matches: raw.matches.as_ref().map(|m| self.expression(&at.key("match"), &m.0, VARIABLES)),
             });
         }
         surfaces
@@ -66,8 +67,9 @@ impl Resolver<'_> {
     pub(super) fn compliance(&mut self) -> Vec<Compliance> {
         let mut rules = Vec::new();
         for (i, raw) in self.raw.compliance.iter() {
-            let at = Path::root().key("compliance").index(i).key("require");
-            rules.push(Compliance { when: raw.when.0.clone(), require: self.required(&at, &raw.require) });
+            let at = Path::root().key("compliance").index(i);
+            let when = self.expression(&at.key("when"), &raw.when.0, VARIABLES);
+            rules.push(Compliance { when, require: self.required(&at.key("require"), &raw.require) });
         }
         rules
     }
@@ -81,7 +83,7 @@ impl Resolver<'_> {
                 self.missing(&at, &at, "changes nothing: give `strategy`, `min_quality` or `max_cost_usd`");
             }
             rules.push(PeakRule {
-                when: raw.when.0.clone(),
+                when: self.expression(&at.key("when"), &raw.when.0, VARIABLES),
                 routes: self.route_names(&at.key("routes"), &raw.routes),
                 strategy,
                 min_quality: raw.min_quality.map(|u| u.0 as f32),
@@ -89,6 +91,21 @@ impl Resolver<'_> {
             });
         }
         rules
+    }
+
+    /// A condition; a variable that it will never find is worth a warning. What a macro binds (`all(x, …)`) is no such.
+    fn expression(&mut self, at: &Path, expr: &Expr, known: &[&str]) -> Expr {
+        let source: String = expr.source().split_whitespace().collect();
+        let is_bound = |name: &str| source.contains(&format!("({name},"));
+        let mut strange = expr.variables();
+        strange.retain(|name| !known.contains(&name.as_str()) && !is_bound(name));
+        strange.sort_unstable();
+        for name in &strange {
+            let hint = suggestion(name, known.iter().copied());
+            let message = format!("there is no variable {}{hint}", self.shown(at, name));
+            self.warn(at, message);
+        }
+        expr.clone()
     }
 
     /// `raw` over `base`.
