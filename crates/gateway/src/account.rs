@@ -211,8 +211,7 @@ impl Account {
         if outcome == "ok" {
             record.model = Some(registry.model(endpoint.model).name.clone());
             record.degraded = candidate.degraded;
-            record.baseline_cost =
-                self.snapshot.baseline.and_then(|b| registry.model(b).price).map(|p| p.cost(&usage));
+            record.baseline_cost = self.snapshot.baseline.and_then(|b| registry.model(b).price).map(|p| p.cost(&usage));
         }
         self.snapshot.provider_load[usize::from(endpoint.provider.0)].fetch_sub(1, Ordering::Relaxed);
         let health: &EndpointHealth = &self.snapshot.health[usize::from(current.attempt.endpoint.0)];

@@ -80,12 +80,14 @@ impl Snapshot {
             return Err(errors);
         }
         let health = carry_health(&config, previous);
-        let learned = carry(registry.models.iter().map(|m| &*m.name), previous.map(|p| {
-            p.config.registry.models.iter().map(|m| &*m.name).zip(&p.learned)
-        }));
-        let provider_load = carry(registry.providers.iter().map(|p| &*p.name), previous.map(|p| {
-            p.config.registry.providers.iter().map(|p| &*p.name).zip(&p.provider_load)
-        }));
+        let learned = carry(
+            registry.models.iter().map(|m| &*m.name),
+            previous.map(|p| p.config.registry.models.iter().map(|m| &*m.name).zip(&p.learned)),
+        );
+        let provider_load = carry(
+            registry.providers.iter().map(|p| &*p.name),
+            previous.map(|p| p.config.registry.providers.iter().map(|p| &*p.name).zip(&p.provider_load)),
+        );
         Ok(Self {
             version: previous.map_or(1, |p| p.version + 1),
             links,

@@ -451,16 +451,18 @@ mod tests {
             ("[1,", "]"),
             ("size([", "])"),
         ];
+        let (profile, hints) = (crate::profile::Profile::default(), crate::hints::Hints::default());
+        let local = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+        let mut vars = crate::expr::Vars::request(&profile, &hints, &[], None, &|_| {}, &local);
+        vars.set("a", cel::Value::Int(1));
         for n in [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 16, 22, 23, 24, 25, 30, 100, 2000] {
             let chains = chains.iter().map(|link| format!("a{}", link.repeat(n)));
             let nests = nests.iter().map(|(open, close)| format!("{}1{}", open.repeat(n), close.repeat(n)));
             for text in chains.chain(nests) {
                 if let Ok(expr) = Expr::parse(&text) {
                     accepted += 1;
-                    drop(expr.program().references().variables());
-                    let mut context = cel::Context::default();
-                    context.add_variable("a", 1i64).unwrap();
-                    drop(expr.program().execute(&context));
+                    drop(expr.variables());
+                    drop(expr.number(&vars));
                 }
             }
         }

@@ -16,7 +16,7 @@ const LATENCY_SPAN: f32 = 100.0;
 /// The complexity at which a model has just its configured quality.
 const MEAN_COMPLEXITY: f32 = 0.4;
 /// Log-odds of a good answer that one unit of complexity costs (a logistic response curve, as in item response theory).
-const STEEPNESS: f32 = 4.0;
+const STEEPNESS: f32 = 6.0;
 /// Added to both costs of a ratio, nano-dollars, so that a free model does not make every other one infinitely dear.
 const COST_EPSILON: f32 = 1000.0;
 

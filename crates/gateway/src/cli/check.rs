@@ -21,8 +21,7 @@ pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let lines: String = lines.collect();
     let models = parsed.config.registry.model_ixs().len();
     let count = warnings.len();
-    Snapshot::build(parsed.config, None).map_err(|errors| {
-        errors.iter().map(|e| format!("{shown}: {e}")).collect::<Failure>()
-    })?;
+    Snapshot::build(parsed.config, None)
+        .map_err(|errors| errors.iter().map(|e| format!("{shown}: {e}")).collect::<Failure>())?;
     print(&format!("{lines}{shown}: ok ({models} models, {count} warnings)\n"))
 }

@@ -12,7 +12,8 @@ pub(super) fn run(arg: &ConfigArg, json: bool) -> Result<(), Failure> {
     if json {
         return print(&(pretty(&Value::from(models)) + "\n"));
     }
-    let header = ["model", "providers", "$/M in", "$/M out", "window", "max out", "quality", "status", "capabilities", "tags"];
+    let header =
+        ["model", "providers", "$/M in", "$/M out", "window", "max out", "quality", "status", "capabilities", "tags"];
     let mut rows = vec![header.map(str::to_owned)];
     rows.extend(models.iter().map(row));
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);

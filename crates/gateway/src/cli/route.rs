@@ -62,7 +62,9 @@ pub(super) fn run(args: &RouteArgs) -> Result<(), Failure> {
 fn body(args: &RouteArgs) -> Result<Vec<u8>, Failure> {
     let mut request: Value = match &args.request {
         Some(path) => {
-            let text = if path.as_os_str() == "-" { stdin()? } else {
+            let text = if path.as_os_str() == "-" {
+                stdin()?
+            } else {
                 std::fs::read_to_string(path).map_err(|e| vec![format!("{}: {e}", path.display())])?
             };
             serde_json::from_str(&text).map_err(|e| vec![format!("{}: {e}", path.display())])?
@@ -72,7 +74,9 @@ fn body(args: &RouteArgs) -> Result<Vec<u8>, Failure> {
             json!({"model": "auto", "messages": [{"role": "user", "content": prompt}]})
         }
     };
-    let Some(members) = request.as_object_mut() else { return Err(vec!["the request must be a JSON object".to_owned()]) };
+    let Some(members) = request.as_object_mut() else {
+        return Err(vec!["the request must be a JSON object".to_owned()]);
+    };
     if let Some(model) = &args.model {
         members.insert("model".to_owned(), model.as_str().into());
     }
@@ -135,11 +139,14 @@ fn remote(url: &str, key: Option<&str>, body: Bytes) -> Result<Value, Failure> {
     let key = key.map(Secret::new);
     let base = url.trim_end_matches('/').trim_end_matches("/v1");
     let target = Target::new(&mut Vec::new(), base, "/v1/route", key.as_ref(), &[]).map_err(fail)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| fail(e.to_string()))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| fail(e.to_string()))?;
     runtime.block_on(async {
         let pool = Arc::new(Pool::new(Arc::default()));
-        let sent = tokio::time::timeout(Duration::from_secs(30), pool.send(&target, body, Duration::from_secs(5))).await;
-        let (response, _connection) = sent.map_err(|_| fail("no answer within 30 s".into()))?.map_err(|e| fail(e.to_string()))?;
+        let sent =
+            tokio::time::timeout(Duration::from_secs(30), pool.send(&target, body, Duration::from_secs(5))).await;
+        let (response, _connection) =
+            sent.map_err(|_| fail("no answer within 30 s".into()))?.map_err(|e| fail(e.to_string()))?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|e| fail(e.to_string()))?.to_bytes();
         let value: Value = serde_json::from_slice(&body).map_err(|e| fail(format!("{status}, and no JSON: {e}")))?;
@@ -155,7 +162,14 @@ fn text(e: &Value) -> String {
     let mut out = String::new();
     let s = |v: &Value| v.as_str().unwrap_or("-").to_owned();
     // Writing to a string does not fail.
-    let _ = writeln!(out, "{} by {} ({}): {}", s(&e["candidates"][0]["model"]), s(&e["level"]), s(&e["strategy"]), s(&e["reason"]));
+    let _ = writeln!(
+        out,
+        "{} by {} ({}): {}",
+        s(&e["candidates"][0]["model"]),
+        s(&e["level"]),
+        s(&e["strategy"]),
+        s(&e["reason"])
+    );
     if e["state"] == "cold" {
         let _ = writeln!(out, "decided on cold state (no live latencies or breakers); --url asks a running gateway");
     }
@@ -163,7 +177,12 @@ fn text(e: &Value) -> String {
     let _ = writeln!(
         out,
         "task {} (confidence {}), complexity {}, {} input tokens, about {} output tokens, class {}",
-        s(&p["task"]), p["confidence"], p["complexity"], p["input_tokens"], p["expected_output_tokens"], s(&p["class"])
+        s(&p["task"]),
+        p["confidence"],
+        p["complexity"],
+        p["input_tokens"],
+        p["expected_output_tokens"],
+        s(&p["class"])
     );
     for (i, c) in e["candidates"].as_array().into_iter().flatten().enumerate() {
         let cost = c["cost_usd"].as_f64().map_or("price unknown".to_owned(), |usd| format!("${usd:.6}"));
@@ -172,7 +191,11 @@ fn text(e: &Value) -> String {
         let _ = writeln!(
             out,
             "{:>3}. {:<32} {:<14} {cost:>14} {:>7.0} ms  quality {quality}  score {:.4}{mark}",
-            i + 1, s(&c["model"]), s(&c["provider"]), c["latency_ms"].as_f64().unwrap_or(0.0), c["score"].as_f64().unwrap_or(0.0)
+            i + 1,
+            s(&c["model"]),
+            s(&c["provider"]),
+            c["latency_ms"].as_f64().unwrap_or(0.0),
+            c["score"].as_f64().unwrap_or(0.0)
         );
     }
     for x in e["excluded"].as_array().into_iter().flatten() {

@@ -1,9 +1,9 @@
 //! One exchange with one endpoint, up to the point where an answer stands: a whole body that is one, or a stream whose
 //! first real output has come. Nothing is sent downstream before that.
 
+use super::Run;
 use super::reply::{self, Reply, Whole};
 use super::stream::StreamBody;
-use super::Run;
 use crate::account::Account;
 use crate::admission::Permit;
 use crate::simulate;
@@ -56,7 +56,15 @@ impl Brought {
 /// An answer that stands.
 pub(super) enum Answer {
     Whole { body: Bytes, content_type: Option<http::HeaderValue> },
-    Stream { gate: StreamGate, first: Vec<Bytes>, upstream: UpstreamBody, chunk_timeout: Duration },
+    Stream(Box<Begun>),
+}
+
+/// A stream whose first real output has come.
+pub(super) struct Begun {
+    gate: StreamGate,
+    first: Vec<Bytes>,
+    upstream: UpstreamBody,
+    chunk_timeout: Duration,
 }
 
 impl Answer {
@@ -68,10 +76,12 @@ impl Answer {
                 account.answered(state.clock.instant());
                 reply::whole(run.id, account, Whole { body, content_type, attempts })
             }
-            Self::Stream { gate, first, upstream, chunk_timeout } => {
+            Self::Stream(begun) => {
+                let Begun { gate, first, upstream, chunk_timeout } = *begun;
                 let deadline = state.clock.timer(run.deadline);
                 let head = reply::stream(run.id, &account, attempts);
-                let body = StreamBody::new(state.clock, gate, first, upstream, account, permit, chunk_timeout, deadline);
+                let body =
+                    StreamBody::new(state.clock, gate, first, upstream, account, permit, chunk_timeout, deadline);
                 reply::begun(head, body)
             }
         }
@@ -201,7 +211,12 @@ impl Exchange<'_> {
         account.passed(facts.text_bytes, facts.usage);
         if facts.is_empty_answer() {
             let message = "its answer is empty";
-            return Err(Brought { failure: Failure::EmptyAnswer, message: message.into(), body: Some(body), streams: false });
+            return Err(Brought {
+                failure: Failure::EmptyAnswer,
+                message: message.into(),
+                body: Some(body),
+                streams: false,
+            });
         }
         Ok(Answer::Whole { body, content_type })
     }
@@ -221,7 +236,10 @@ impl Exchange<'_> {
                 },
                 Some(Err(e)) => {
                     account.passed(gate.tally().text_bytes, gate.tally().usage);
-                    return Err(Brought::new(Failure::EmptyStream, format!("the stream broke off before any output: {e}")));
+                    return Err(Brought::new(
+                        Failure::EmptyStream,
+                        format!("the stream broke off before any output: {e}"),
+                    ));
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => gate.push(&data, &mut first),
@@ -242,7 +260,7 @@ impl Exchange<'_> {
             account.passed(gate.tally().text_bytes, gate.tally().usage);
             account.first_output(self.run.state.clock.instant());
             let chunk_timeout = self.chunk_timeout();
-            return Ok(Answer::Stream { gate, first, upstream, chunk_timeout });
+            return Ok(Answer::Stream(Box::new(Begun { gate, first, upstream, chunk_timeout })));
         };
         account.passed(gate.tally().text_bytes, gate.tally().usage);
         let mut brought = self.stream_fault(&fault);
@@ -345,7 +363,8 @@ fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Brought> {
         return Ok(());
     }
     let shown = String::from_utf8_lossy(&found[..found.len().min(80)]).into_owned();
-    let message = if encoded { "its answer is compressed".to_owned() } else { format!("its answer is `{shown}`, not {wanted}") };
+    let message =
+        if encoded { "its answer is compressed".to_owned() } else { format!("its answer is `{shown}`, not {wanted}") };
     Err(Brought::new(Failure::Invalid(Invalid::ContentType), message))
 }
 

@@ -11,7 +11,14 @@ use waypost_core::attempt::{Failure, GiveUp, Plan};
 use waypost_core::units::RequestId;
 
 /// Closes the account and makes the reply that `how` says.
-pub(super) fn give_up(id: RequestId, mut account: Account, how: GiveUp, plan: &Plan<'_>, mut brought: Vec<Brought>, _permit: Permit) -> Reply {
+pub(super) fn give_up(
+    id: RequestId,
+    mut account: Account,
+    how: GiveUp,
+    plan: &Plan<'_>,
+    mut brought: Vec<Brought>,
+    _permit: Permit,
+) -> Reply {
     let mut body_of = |attempt: usize| brought.get_mut(attempt).and_then(|b| Some((b.body.take()?, b.streams)));
     let error = match how {
         GiveUp::EmptyAnswer { attempt } => {
@@ -32,9 +39,13 @@ pub(super) fn give_up(id: RequestId, mut account: Account, how: GiveUp, plan: &P
             }
             Error::new(Kind::Provider(status), said(&brought, attempt))
         }
-        GiveUp::ContextOverflow { attempt } => {
-            Error::new(Kind::ContextLengthExceeded, format!("the request does not fit the model's window, and no larger one is left: {}", said(&brought, attempt)))
-        }
+        GiveUp::ContextOverflow { attempt } => Error::new(
+            Kind::ContextLengthExceeded,
+            format!(
+                "the request does not fit the model's window, and no larger one is left: {}",
+                said(&brought, attempt)
+            ),
+        ),
         GiveUp::RateLimited { retry_after, attempt } => {
             let message = format!("every provider refused with 429: {}", said(&brought, attempt));
             let error = Error::new(Kind::RateLimitExceeded, message);
@@ -52,7 +63,10 @@ pub(super) fn give_up(id: RequestId, mut account: Account, how: GiveUp, plan: &P
             Error::new(Kind::UpstreamError, format!("every attempt failed: {}", list(&account, &brought)))
         }
         GiveUp::Unavailable { retry_after } => {
-            let error = Error::new(Kind::NoCandidates, "no endpoint takes requests at the moment: all failed lately or are full");
+            let error = Error::new(
+                Kind::NoCandidates,
+                "no endpoint takes requests at the moment: all failed lately or are full",
+            );
             error.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
         }
         GiveUp::Budget => Error::new(Kind::NoCandidates, "no budget is left for any candidate"),

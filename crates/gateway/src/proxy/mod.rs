@@ -87,10 +87,16 @@ impl Run<'_> {
         self.state.retry_budget.request();
         let snapshot = account.snapshot.clone();
         let endpoints = self.endpoints(&account.decision);
-        let candidates: Vec<CandidatePlan<'_>> = account.decision.candidates.iter().zip(&endpoints).map(|(c, e)| {
-            let window = snapshot.config.registry.model(c.model).context_window;
-            CandidatePlan { model: c.model, endpoints: e, window, emergency: c.degraded }
-        }).collect();
+        let candidates: Vec<CandidatePlan<'_>> = account
+            .decision
+            .candidates
+            .iter()
+            .zip(&endpoints)
+            .map(|(c, e)| {
+                let window = snapshot.config.registry.model(c.model).context_window;
+                CandidatePlan { model: c.model, endpoints: e, window, emergency: c.degraded }
+            })
+            .collect();
         let execution = &snapshot.config.execution;
         let limits = Limits {
             max_attempts: execution.max_attempts,
@@ -187,4 +193,3 @@ fn record(prepared: &Prepared, decision: &Decision, id: RequestId) -> RequestRec
         decision: None,
     }
 }
-

@@ -38,7 +38,12 @@ pub struct Prepared {
 const HIDDEN: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
 /// Scans and profiles one request.
-pub fn prepare(snapshot: Arc<Snapshot>, key: Option<usize>, headers: HeaderMap, body: Bytes) -> Result<Prepared, Error> {
+pub fn prepare(
+    snapshot: Arc<Snapshot>,
+    key: Option<usize>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Prepared, Error> {
     let scan = scan_chat(&body).map_err(scan_error)?;
     let Some(model) = &scan.model else {
         let message = "`model` is required: a model, a route, a stage or `auto` (GET /v1/models lists them)";

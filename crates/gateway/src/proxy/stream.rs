@@ -108,7 +108,11 @@ impl StreamBody {
                 self.fail(&Failure::Invalid(Invalid::Json), Kind::UpstreamError, message);
             }
             StreamFault::Empty | StreamFault::EmptyAnswer | StreamFault::Cut => {
-                self.fail(&Failure::Cut, Kind::UpstreamError, "the provider's stream broke off; what came before is incomplete");
+                self.fail(
+                    &Failure::Cut,
+                    Kind::UpstreamError,
+                    "the provider's stream broke off; what came before is incomplete",
+                );
             }
         }
     }

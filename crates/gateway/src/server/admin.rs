@@ -20,7 +20,11 @@ use waypost_core::units::RequestId;
 const MOST_BODY: usize = 64 << 10;
 
 /// Answers one admin request; the caller has checked who asks.
-pub(super) async fn call(state: &Arc<State>, snapshot: &Arc<Snapshot>, request: Request<Incoming>) -> Result<Reply, Error> {
+pub(super) async fn call(
+    state: &Arc<State>,
+    snapshot: &Arc<Snapshot>,
+    request: Request<Incoming>,
+) -> Result<Reply, Error> {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or("").to_owned();
     match (request.method().as_str(), path.as_str()) {
@@ -44,9 +48,12 @@ pub(super) async fn call(state: &Arc<State>, snapshot: &Arc<Snapshot>, request: 
         }
         ("GET", "/admin/report") => {
             let by = parameter(&query, "by").map_or(Some(By::Model), |b| By::from_name(&b));
-            let by = by.ok_or_else(|| Error::new(Kind::InvalidRequest, format!("`by` is one of {}", By::ALL.map(By::name).join(", "))))?;
+            let by = by.ok_or_else(|| {
+                Error::new(Kind::InvalidRequest, format!("`by` is one of {}", By::ALL.map(By::name).join(", ")))
+            })?;
             let since = parameter(&query, "since").unwrap_or_else(|| "24h".to_owned());
-            let since = crate::cli::report::parse_since(&since).map_err(|e| Error::new(Kind::InvalidRequest, e).param("since"))?;
+            let since = crate::cli::report::parse_since(&since)
+                .map_err(|e| Error::new(Kind::InvalidRequest, e).param("since"))?;
             let from = crate::clock::unix_ms() - since.as_millis() as i64;
             let report = read_ledger(state, move |reader| reader.report(by, from)).await?;
             Ok(reply(StatusCode::OK, &serde_json::from_str(&crate::cli::report::json(&report)).unwrap_or_default()))
@@ -54,9 +61,11 @@ pub(super) async fn call(state: &Arc<State>, snapshot: &Arc<Snapshot>, request: 
         ("GET", p) if p.starts_with("/admin/requests/") => {
             let id = percent_decoded(&p["/admin/requests/".len()..]);
             let parsed = u128::from_str_radix(&id, 16).map(RequestId);
-            let parsed = parsed.map_err(|_| Error::new(Kind::InvalidRequest, "a request id is 32 hexadecimal digits"))?;
+            let parsed =
+                parsed.map_err(|_| Error::new(Kind::InvalidRequest, "a request id is 32 hexadecimal digits"))?;
             let found = read_ledger(state, move |reader| reader.request(parsed)).await?;
-            let found = found.ok_or_else(|| Error::new(Kind::NotFound, format!("no request `{id}` is in the ledger")))?;
+            let found =
+                found.ok_or_else(|| Error::new(Kind::NotFound, format!("no request `{id}` is in the ledger")))?;
             Ok(reply(StatusCode::OK, &json!(found)))
         }
         (_, p) => Err(service::no_such_path(request.method(), p)),
@@ -121,7 +130,8 @@ fn force(state: &State, snapshot: &Snapshot, body: &[u8]) -> Result<Reply, Error
     let matches = |i: &usize| {
         let endpoint = &registry.endpoints[*i];
         let provider = &registry.provider(endpoint.provider).name;
-        *registry.model(endpoint.model).name == *asked.model && asked.provider.as_ref().is_none_or(|p| **p == **provider)
+        *registry.model(endpoint.model).name == *asked.model
+            && asked.provider.as_ref().is_none_or(|p| **p == **provider)
     };
     let chosen: Vec<usize> = (0..registry.endpoints.len()).filter(matches).collect();
     if chosen.is_empty() {

@@ -87,9 +87,12 @@ fn named(id: &str, strategy: &str) -> Value {
 pub fn facts(snapshot: &Snapshot, ix: ModelIx) -> Value {
     let registry = &snapshot.config.registry;
     let model = registry.model(ix);
-    let providers: Vec<&str> = model.endpoints.iter().map(|e| &*registry.provider(registry.endpoint(*e).provider).name).collect();
+    let providers: Vec<&str> =
+        model.endpoints.iter().map(|e| &*registry.provider(registry.endpoint(*e).provider).name).collect();
     let usd = |nano: i64| nano as f64 / 1e9;
-    let price = model.price.map(|p| json!({"input": usd(p.input), "output": usd(p.output), "cache_read": p.cache_read.map(usd)}));
+    let price = model
+        .price
+        .map(|p| json!({"input": usd(p.input), "output": usd(p.output), "cache_read": p.cache_read.map(usd)}));
     json!({
         "id": model.name, "object": "model", "created": 0, "owned_by": providers.first(),
         "waypost": {
@@ -98,7 +101,7 @@ pub fn facts(snapshot: &Snapshot, ix: ModelIx) -> Value {
             "max_output_tokens": model.max_output_tokens,
             "capabilities": model.capabilities.map(|c| c.names().collect::<Vec<_>>()),
             "price": price,
-            "quality": model.quality.default,
+            "quality": model.quality.default.map(|q| (f64::from(q) * 1000.0).round() / 1000.0),
             "quality_is_prior": model.quality.prior,
             "tags": model.tags,
             "status": format!("{:?}", model.status).to_lowercase(),

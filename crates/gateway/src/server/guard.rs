@@ -42,7 +42,10 @@ pub(super) fn admin(snapshot: &Snapshot, peer: Option<SocketAddr>, headers: &Hea
             Err(Error::new(Kind::InvalidApiKey, "`/admin` needs the bearer token of `server.admin_token`"))
         }
         None if from_loopback(peer) => Ok(()),
-        None => Err(Error::new(Kind::NotAllowed, "`/admin` answers on loopback only; set `server.admin_token` to reach it from elsewhere")),
+        None => Err(Error::new(
+            Kind::NotAllowed,
+            "`/admin` answers on loopback only; set `server.admin_token` to reach it from elsewhere",
+        )),
     }
 }
 
@@ -65,7 +68,8 @@ pub(super) fn origin(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<
     if own_page(text, server.listen) {
         return Ok(None);
     }
-    let message = format!("pages of `{text}` may not call this gateway: add the origin to `server.cors` if they should");
+    let message =
+        format!("pages of `{text}` may not call this gateway: add the origin to `server.cors` if they should");
     Err(Error::new(Kind::NotAllowed, message))
 }
 

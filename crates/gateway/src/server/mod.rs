@@ -108,7 +108,11 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Accepts until the drain begins; a connection goes to the next worker.
-async fn accept(listener: TcpListener, queues: Vec<mpsc::UnboundedSender<TcpStream>>, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    queues: Vec<mpsc::UnboundedSender<TcpStream>>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(e) => return tracing::error!("the listener cannot be polled: {e}"),
@@ -183,7 +187,11 @@ impl Worker {
     {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30)).max_concurrent_streams(256);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_secs(30))
+            .max_concurrent_streams(256);
         let shared = Arc::new((self.state.clone(), self.pool.clone()));
         let service = service_fn(move |request| {
             let shared = shared.clone();

@@ -66,7 +66,11 @@ async fn chat(state: &Arc<State>, pool: &Arc<Pool>, snapshot: Arc<Snapshot>, req
 }
 
 /// What every POST of a client must pass before its body is read.
-pub(super) fn may_post(state: &State, snapshot: &Snapshot, request: &Request<Incoming>) -> Result<Option<usize>, Error> {
+pub(super) fn may_post(
+    state: &State,
+    snapshot: &Snapshot,
+    request: &Request<Incoming>,
+) -> Result<Option<usize>, Error> {
     if request.method() != Method::POST {
         let message = format!("{} takes POST, not {}", request.uri().path(), request.method());
         return Err(Error::new(Kind::MethodNotAllowed, message));
@@ -91,7 +95,12 @@ async fn refuse(id: RequestId, request: Request<Incoming>, error: Error) -> Repl
 }
 
 /// Everything but the data path.
-async fn other(state: &Arc<State>, snapshot: &Arc<Snapshot>, peer: Option<SocketAddr>, request: Request<Incoming>) -> Reply {
+async fn other(
+    state: &Arc<State>,
+    snapshot: &Arc<Snapshot>,
+    peer: Option<SocketAddr>,
+    request: Request<Incoming>,
+) -> Reply {
     let id = state.request_id();
     let path = request.uri().path().to_owned();
     let answer = match (request.method().as_str(), path.as_str()) {
@@ -102,21 +111,17 @@ async fn other(state: &Arc<State>, snapshot: &Arc<Snapshot>, peer: Option<Socket
             Err((e, Some(unread))) => return refuse(id, unread, e).await,
             Err((e, None)) => Err(e),
         },
-        ("GET", "/v1/models") => {
-            guard::client(snapshot, request.headers()).map(|key| edge::models(snapshot, key))
-        }
+        ("GET", "/v1/models") => guard::client(snapshot, request.headers()).map(|key| edge::models(snapshot, key)),
         ("GET", p) if p.starts_with("/v1/models/") => guard::client(snapshot, request.headers())
             .and_then(|key| edge::model(snapshot, key, &p["/v1/models/".len()..])),
         (_, p) if p.starts_with("/v1/") => match guard::client(snapshot, request.headers()) {
             Err(e) => return refuse(id, request, e).await,
             Ok(_) => Err(no_such_path(request.method(), p)),
         },
-        (_, p) if p == "/admin" || p.starts_with("/admin/") => {
-            match guard::admin(snapshot, peer, request.headers()) {
-                Err(e) => return refuse(id, request, e).await,
-                Ok(()) => admin::call(state, snapshot, request).await,
-            }
-        }
+        (_, p) if p == "/admin" || p.starts_with("/admin/") => match guard::admin(snapshot, peer, request.headers()) {
+            Err(e) => return refuse(id, request, e).await,
+            Ok(()) => admin::call(state, snapshot, request).await,
+        },
         (_, p) => Err(no_such_path(request.method(), p)),
     };
     answer.unwrap_or_else(|e| Reply::error(id, None, e))

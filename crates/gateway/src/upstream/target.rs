@@ -72,7 +72,8 @@ fn headers(host: &str, key: Option<&Secret>, extra: &[(String, Secret)]) -> Resu
     for (name, value) in extra {
         let name: HeaderName = name.parse().map_err(|_| format!("`{name}` is not a header name"))?;
         let value = HeaderValue::from_str(value.expose());
-        let mut value = value.map_err(|_| format!("the value of header `{name}` holds characters that no header may carry"))?;
+        let mut value =
+            value.map_err(|_| format!("the value of header `{name}` holds characters that no header may carry"))?;
         value.set_sensitive(true);
         headers.insert(name, value);
     }

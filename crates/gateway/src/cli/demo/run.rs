@@ -51,17 +51,19 @@ pub(in crate::cli) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if args.exit {
         return handle.shut_down().map_err(|e| vec![e.to_string()]);
     }
-    print(&format!("\nThe gateway goes on serving on http://{}; try:\n{}\nCtrl-C stops it.\n", handle.address(), curl(handle.address())))?;
+    print(&format!(
+        "\nThe gateway goes on serving on http://{}; try:\n{}\nCtrl-C stops it.\n",
+        handle.address(),
+        curl(handle.address())
+    ))?;
     serve::until_stopped(handle)
 }
 
 fn summary(outcomes: &[DemoOutcome]) -> String {
     let good = outcomes.iter().filter(|o| o.error.is_none()).count();
     let again = outcomes.iter().filter(|o| o.error.is_none() && o.attempts.unwrap_or(1) > 1).count();
-    let mut text = format!(
-        "{good} of {} requests were answered, {again} of them only after another attempt.\n",
-        outcomes.len()
-    );
+    let mut text =
+        format!("{good} of {} requests were answered, {again} of them only after another attempt.\n", outcomes.len());
     for o in outcomes.iter().filter_map(|o| o.error.as_deref()) {
         text.push_str("  not answered: ");
         text.push_str(o);
