@@ -238,7 +238,8 @@ impl Account {
         let draw = Rng::new(record.id.0 as u64).next_f64();
         if self.snapshot.sampler.should_store(must, draw, now) {
             let detail = explain(&self.snapshot.config, &self.profile, &self.decision);
-            record.decision = Some(detail.to_string().into_boxed_str());
+            let text = serde_json::to_string(&detail).expect("an explanation has string keys and no fallible part");
+            record.decision = Some(text.into_boxed_str());
         }
         self.state.ledger.record(*record);
     }

@@ -116,6 +116,12 @@ impl Error {
         waypost_core::dialect::openai::error_body(&self.message, kind, Some(code), self.param.as_deref()).into()
     }
 
+    /// The `error` member of that body.
+    pub fn openai_value(&self) -> serde_json::Value {
+        let body: serde_json::Value = serde_json::from_slice(&self.openai_body()).unwrap_or_default();
+        body["error"].clone()
+    }
+
     /// The event that ends a stream of OpenAI's dialect that had begun.
     pub fn openai_event(&self) -> Bytes {
         let (_, code, kind) = self.kind.wire();

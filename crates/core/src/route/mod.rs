@@ -13,7 +13,7 @@ mod tests;
 
 pub use constrain::{Exclusion, Reason};
 pub use estimate::Estimate;
-pub use explain::{explain, profile_json};
+pub use explain::{Explanation, explain};
 pub use resolve::Level;
 
 use crate::config::{Config, Key};

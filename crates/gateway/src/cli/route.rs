@@ -125,12 +125,9 @@ fn local(config: &ConfigArg, body: Bytes) -> Result<Value, Failure> {
     let prepared = proxy::prepare(snapshot, None, HeaderMap::new(), body).map_err(|e| vec![e.message])?;
     let (decision, _) = prepared.decide(&Clock::default(), RequestId(0));
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
-    explained["state"] = "cold".into();
-    if let Some(refusal) = decision.refusal {
-        let error: Value = serde_json::from_slice(&Error::from(refusal).openai_body()).unwrap_or_default();
-        explained["error"] = error["error"].clone();
-    }
-    Ok(explained)
+    explained.state = Some("cold");
+    explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
+    Ok(json!(explained))
 }
 
 /// Asks a running gateway.
