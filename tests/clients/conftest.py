@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import openai
@@ -71,14 +72,20 @@ class Journal:
     def __init__(self, url):
         self.url = url
 
-    def _call(self, path, method):
-        request = urllib.request.Request(f"{self.url}{path}", method=method)
+    def _call(self, path, method, body=None):
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"{self.url}{path}", data, method=method)
         request.add_header("x-api-key", MOCK_KEY)
         with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             return reply.read()
 
     def clear(self):
         self._call("/__aimock/reset/journal", "POST")
+
+    def fail_next(self, status):
+        """The next request gets this status."""
+        body = {"message": "The mock was told to fail", "type": "server_error"}
+        self._call("/__aimock/error", "POST", {"status": status, "body": body})
 
     def all(self):
         return json.loads(self._call("/__aimock/journal?path=/chat/completions", "GET"))
@@ -104,24 +111,46 @@ def mock(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def gateway(mock, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gateway")
-    with socket.socket() as closed:
-        # Bound and never listening: every connection is refused, and nobody else gets the port.
-        closed.bind(("127.0.0.1", 0))
-        down = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        settings = {"MOCK_URL": mock.url, "DOWN_URL": down, "MOCK_KEY": MOCK_KEY}
-        keys = {"CLIENT_KEY": CLIENT_KEY, "NARROW_KEY": NARROW_KEY}
-        command = [os.environ["WAYPOST_BINARY"], "serve", "--config", HERE / "waypost.yaml"]
-        env = os.environ | settings | keys
-        process = Process("the gateway", command, env, folder / "gateway.log", r"listening on (http://\S+)")
+def start_gateway(mock, tmp_path_factory):
+    """Starts a gateway for the time of a `with`; how it ended and what it logged is checked at its end."""
+
+    @contextmanager
+    def start():
+        log = tmp_path_factory.mktemp("gateway") / "gateway.log"
+        with socket.socket() as closed:
+            # Bound and never listening: every connection is refused, and nobody else gets the port.
+            closed.bind(("127.0.0.1", 0))
+            down = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            settings = {"MOCK_URL": mock.url, "DOWN_URL": down, "MOCK_KEY": MOCK_KEY}
+            keys = {"CLIENT_KEY": CLIENT_KEY, "NARROW_KEY": NARROW_KEY}
+            command = [os.environ["WAYPOST_BINARY"], "serve", "--config", HERE / "waypost.yaml"]
+            process = Process("the gateway", command, os.environ | settings | keys, log, r"listening on (http://\S+)")
+            try:
+                yield process
+            finally:
+                code = process.stop()
+        text = log.read_text(errors="replace")
+        assert code == 0, f"the gateway ended with {code}:\n{text}"
+        for secret in [CLIENT_KEY, NARROW_KEY, MOCK_KEY, "Grüße", "greet", "weather in Oslo"]:
+            assert secret not in text, f"`{secret}`, a key or a text, is in the gateway's log"
+        assert "panicked" not in text, text
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def gateway(start_gateway):
+    with start_gateway() as process:
         yield process
-        code = process.stop()
-    log = process.log.read_text(errors="replace")
-    assert code == 0, f"the gateway ended with {code}:\n{log}"
-    for secret in [CLIENT_KEY, NARROW_KEY, MOCK_KEY]:
-        assert secret not in log, "a key is in the gateway's log"
-    assert "panicked" not in log, log
+
+
+@pytest.fixture(autouse=True)
+def still_there(mock, gateway):
+    yield
+    for process in (mock, gateway):
+        if process.child.poll() is not None:
+            log = process.log.read_text(errors="replace")
+            pytest.exit(f"{process.name} ended in the middle of the run ({process.child.returncode}):\n{log}", 1)
 
 
 @pytest.fixture

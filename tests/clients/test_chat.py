@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import BaseModel
 
-from conftest import said
+from conftest import NARROW_KEY, said
 
 GREETING = 'Grüße, Welt! 👋 «"quoted"»\n\tline two'
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40).decode()
@@ -135,9 +135,7 @@ def test_models(client):
         assert client.models.retrieve(name) == listed[name]
 
 
-def test_models_of_a_narrow_key(base_url, client):
-    from conftest import NARROW_KEY
-
+def test_models_of_a_narrow_key(client):
     narrow = client.with_options(api_key=NARROW_KEY)
     listed = {m.id for m in narrow.models.list()}
     assert "chat" in listed and not listed & {"acme/large-1", "sim"}

@@ -13,7 +13,6 @@ def failing(client, expected, **request):
     with pytest.raises(openai.APIStatusError) as raised:
         client.chat.completions.create(**({"model": "chat", "messages": said("hello")} | request))
     assert type(raised.value) is expected, raised.value
-    assert raised.value.request_id is None or raised.value.request_id
     assert len(raised.value.response.headers["x-waypost-request-id"]) == 32
     return raised.value
 
@@ -143,22 +142,39 @@ def test_a_deadline_in_the_middle_of_a_stream(client):
     assert raised.value.code == "deadline_exceeded"
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize(("model", "prompt"), [("sim", "simulate[fault=stall,at=0]"), ("stalling", "hello")])
+def test_silence_in_the_middle_of_a_stream(client):
+    """The gateway's own limit between two chunks."""
+    prompt = said("simulate[fault=stall,at=4]")
+    stream = client.chat.completions.create(model="pausing", messages=prompt, stream=True)
+    with pytest.raises(openai.APIError, match="nothing came from the provider") as raised:
+        for chunk in stream:
+            assert not chunk.choices[0].finish_reason
+    assert raised.value.code == "upstream_error"
+
+
+# The mock delays streams only.
+PATIENCE_CASES = [("sim", "simulate[fault=stall,at=0]", stream) for stream in (False, True)] + [("stalling", "x", True)]
+
+
+@pytest.mark.parametrize(("model", "prompt", "stream"), PATIENCE_CASES)
 def test_a_client_that_loses_patience(client, model, prompt, stream):
-    if (model, stream) == ("stalling", False):
-        pytest.skip("the mock delays streams only")
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model=model, messages=said(prompt), stream=stream, timeout=0.3)
     # Its place is free again: the gateway noticed.
     eventually(lambda: client.get("/../readyz", cast_to=object)["requests"]["running"] == 0)
 
 
-def test_the_clients_own_retries(client, journal):
-    """What the package repeats by itself: 5xx and 429, not what was the client's mistake."""
-    patient = client.with_options(max_retries=1)
-    failing(patient, openai.BadRequestError, model="picky")
-    assert len(journal.all()) == 1
+@pytest.mark.parametrize(
+    ("model", "expected", "requests"), [("picky", openai.BadRequestError, 1), ("dead", openai.InternalServerError, 2)]
+)
+def test_the_clients_own_retries(base_url, model, expected, requests):
+    """What the package repeats by itself: a 502, not what was the client's mistake."""
+    ids = set()
+    hooks = {"response": [lambda reply: ids.add(reply.headers["x-waypost-request-id"])]}
+    http = openai.DefaultHttpxClient(event_hooks=hooks)
+    with openai.OpenAI(base_url=base_url, api_key=CLIENT_KEY, max_retries=1, http_client=http) as client:
+        failing(client, expected, model=model)
+    assert len(ids) == requests
 
 
 def test_a_path_that_does_not_exist(client):

@@ -79,11 +79,11 @@ def test_a_tag_of_the_key_cannot_be_overridden(client):
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("route", ["resilient", "second-try"])
-def test_another_provider_answers(client, journal, route, stream):
-    """The first candidate's provider is a closed port, or answers 500."""
+@pytest.mark.parametrize("first", ["dead", "broken", "garbling", "hanging-up", "late"])
+def test_another_provider_answers(client, journal, first, stream):
+    """The first is a closed port, answers 500, no JSON, nothing at all, or too late."""
     raw = client.chat.completions.with_raw_response.create(
-        model=f"route/{route}", messages=said("hello"), stream=stream
+        model=f"route/after-{first}", messages=said("hello"), stream=stream
     )
     answer = raw.parse()
     if stream:
@@ -93,12 +93,65 @@ def test_another_provider_answers(client, journal, route, stream):
     assert text == "Understood."
     assert (raw.headers["x-waypost-model"], raw.headers["x-waypost-attempts"]) == ("chat", "2")
     assert raw.headers["x-waypost-level"] == "route", "a fallback attempt does not change who proposed"
-    reached = [entry["body"]["model"] for entry in journal.all()]
-    assert reached == {"resilient": ["upstream-chat"], "second-try": ["broken", "upstream-chat"]}[route]
+    assert "x-waypost-degraded" not in raw.headers
+    # What never reached the mock, and what it dropped after the gateway had hung up, it does not list.
+    tried = [] if first in ("dead", "late") else [first]
+    assert [entry["body"]["model"] for entry in journal.all()] == [*tried, "upstream-chat"]
 
 
-def test_a_stream_that_failed_before_its_first_word_is_made_good(client):
-    """An in-band error in the preamble is no answer."""
+@pytest.mark.parametrize(("first", "stream"), [("exhausted-1", False), ("exhausted-2", True)])
+def test_a_rate_limit_is_remembered(client, journal, first, stream):
+    """A 429 moves on at once; the next requests do not even ask there until its time has come."""
+    for attempts in ["2", "1", "1"]:
+        raw = client.chat.completions.with_raw_response.create(
+            model=f"route/after-{first}", messages=said("hello"), stream=stream
+        )
+        raw.parse()
+        assert (raw.headers["x-waypost-model"], raw.headers["x-waypost-attempts"]) == ("chat", attempts)
+    assert [entry["body"]["model"] for entry in journal.all()] == [first, *["upstream-chat"] * 3]
+
+
+@pytest.mark.parametrize("model", ["dead", "garbling", "hanging-up"])
+def test_a_pin_never_falls_back(client, journal, model):
+    with pytest.raises(openai.APIStatusError):
+        client.chat.completions.create(model=model, messages=said("hello"))
+    assert {entry["body"]["model"] for entry in journal.all()} <= {model}
+
+
+def test_the_last_resort_is_marked(client):
+    found = headers(client, "route/last-resort")
+    assert (found["x-waypost-model"], found["x-waypost-degraded"]) == ("chat", "true")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 529])
+def test_a_passing_failure_is_repeated(client, journal, status, stream):
+    """One failure, one endpoint: the client, who never retries here, gets its answer."""
+    journal.fail_next(status)
+    raw = client.chat.completions.with_raw_response.create(model="chat", messages=said("hello"), stream=stream)
+    assert raw.headers["x-waypost-attempts"] == "2" and raw.headers["x-waypost-model"] == "chat"
+    assert [entry["response"]["status"] for entry in journal.all()] == [status, 200]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_the_clients_mistake_is_not_repeated(client, journal, status):
+    journal.fail_next(status)
+    with pytest.raises(openai.APIStatusError) as raised:
+        client.chat.completions.create(model="route/thrifty", messages=said("hello"))
+    assert raised.value.status_code == status and "The mock was told to fail" in raised.value.message
+    assert len(journal.all()) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_the_operators_mistake_moves_on(client, journal, status):
+    journal.fail_next(status)
+    raw = client.chat.completions.with_raw_response.create(model="route/thrifty", messages=said("hello"))
+    assert (raw.headers["x-waypost-model"], raw.headers["x-waypost-attempts"]) == ("acme/large-1", "2")
+    assert len(journal.all()) == 2
+
+
+def test_a_stream_that_failed_before_its_first_word_is_no_stream(client):
+    """An in-band error in the preamble: the client gets a status, not a stream."""
     prompt = said("simulate[fault=in_band_error,model=sim]")
     with pytest.raises(openai.APIStatusError) as raised:
         list(client.chat.completions.create(model="sim", messages=prompt, stream=True))
