@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
 
 def pytest_configure():
     # A termination unwinds like an interrupt, so that nothing is left running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class Process:

@@ -134,7 +134,7 @@ def test_a_deadline_of_the_caller(client, stream):
 
 def test_a_deadline_in_the_middle_of_a_stream(client):
     prompt = said("simulate[fault=stall,at=4]")
-    hints = {"waypost": {"deadline_ms": 500}}
+    hints = {"waypost": {"deadline_ms": 1500}}
     stream = client.chat.completions.create(model="sim", messages=prompt, stream=True, extra_body=hints)
     with pytest.raises(openai.APIError) as raised:
         for chunk in stream:
@@ -175,6 +175,18 @@ def test_the_clients_own_retries(base_url, model, expected, requests):
     with openai.OpenAI(base_url=base_url, api_key=CLIENT_KEY, max_retries=1, http_client=http) as client:
         failing(client, expected, model=model)
     assert len(ids) == requests
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "code"), [(CLIENT_KEY, 413, "request_too_large"), ("wrong", 401, "invalid_api_key")]
+)
+def test_a_huge_body_sees_its_refusal(client, journal, key, status, code):
+    """Refused before all of it was sent, or read at all: the client, still sending, must not see a broken pipe."""
+    huge = said("x" * (33 << 20))
+    with pytest.raises(openai.APIStatusError) as raised:
+        client.with_options(api_key=key).chat.completions.create(model="chat", messages=huge)
+    assert (raised.value.status_code, raised.value.code) == (status, code)
+    assert journal.all() == []
 
 
 def test_a_path_that_does_not_exist(client):

@@ -43,7 +43,7 @@ def test_a_simulated_answer_says_so(client):
     assert found["x-waypost-simulated"] == "true" and found["x-waypost-provider"] == "simulation"
 
 
-HELLO = {"extra_body": {"waypost": {"stage": "review"}}}
+REVIEW = {"extra_body": {"waypost": {"stage": "review"}}}
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ HELLO = {"extra_body": {"waypost": {"stage": "review"}}}
         ("thrifty", {}, "chat", "route"),
         ("stage/review", {}, "acme/large-1", "stage"),
         ("review", {}, "acme/large-1", "stage"),
-        ("auto", HELLO, "acme/large-1", "stage"),
+        ("auto", REVIEW, "acme/large-1", "stage"),
         ("auto", {"extra_headers": {"x-waypost-stage": "review"}}, "acme/large-1", "stage"),
-        ("auto", {"extra_headers": {"x-waypost-stage": "draft"}} | HELLO, "acme/large-1", "stage"),
+        ("auto", {"extra_headers": {"x-waypost-stage": "draft"}} | REVIEW, "acme/large-1", "stage"),
         ("auto", {"extra_body": {"waypost": {"tags": {"colour": "green"}}}}, "acme/large-1", "route"),
         ("auto", {"extra_headers": {"x-waypost-tags": "colour=green"}}, "acme/large-1", "route"),
         ("auto", {"extra_body": {"waypost": {"hints": {"min_quality": 0.9}}}}, "acme/large-1", "auto"),
