@@ -351,7 +351,7 @@ impl<'a> Search<'a> {
         let limits = if check == Check::Full { self.proposal.limits.and(hints) } else { self.proposal.limits };
         if let Some(cap) = limits.max_cost {
             let Some(mut cost) = estimate.cost else { return Err(Reason::NoPrice) };
-            if (cost.0 - cap.0).abs() * 10 < cap.0 {
+            if i128::from(cost.0).abs_diff(cap.0.into()) * 10 < u128::from(cap.0.unsigned_abs()) {
                 estimate.input_tokens = (self.ask.exact_tokens)(model.tokenizer);
                 let n = self.ask.profile.n;
                 cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n)
