@@ -5,8 +5,9 @@
 use super::resolve::{Level, Limits, Pinned, Proposal};
 use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
 use crate::config::Config;
-use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Status};
+use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Status, Tokenizer};
 use crate::units::{Instant, NanoUsd, Now};
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +142,8 @@ pub(super) struct Search<'a> {
     /// Some exclusion would not have happened without the caller's hints.
     hints_excluded: bool,
     pub fell_back: bool,
+    /// Exact input tokens by each tokenizer: a long prompt takes milliseconds, and many models may ask.
+    exact: [OnceCell<u32>; 2],
 }
 
 /// Which constraints hold for a model.
@@ -180,6 +183,7 @@ impl<'a> Search<'a> {
             limited,
             hints_excluded: false,
             fell_back: false,
+            exact: Default::default(),
         }
     }
 
@@ -334,7 +338,7 @@ impl<'a> Search<'a> {
         let output = self.ask.profile.max_output_tokens.unwrap_or(expected);
         let need = |input: u32| u64::from(input) + u64::from(output);
         if need(input) * 100 > u64::from(window) * 85 && need(input) * 100 < u64::from(window) * 115 + 100 {
-            input = (self.ask.exact_tokens)(model.tokenizer);
+            input = self.exact_tokens(model.tokenizer);
         }
         if need(input) > u64::from(window) {
             return Err(Reason::ContextWindow { input, output, window });
@@ -352,7 +356,7 @@ impl<'a> Search<'a> {
         if let Some(cap) = limits.max_cost {
             let Some(mut cost) = estimate.cost else { return Err(Reason::NoPrice) };
             if i128::from(cost.0).abs_diff(cap.0.into()) * 10 < u128::from(cap.0.unsigned_abs()) {
-                estimate.input_tokens = (self.ask.exact_tokens)(model.tokenizer);
+                estimate.input_tokens = self.exact_tokens(model.tokenizer);
                 let n = self.ask.profile.n;
                 cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n)
                     .unwrap_or(cost);
@@ -371,6 +375,10 @@ impl<'a> Search<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn exact_tokens(&self, tokenizer: Tokenizer) -> u32 {
+        *self.exact[tokenizer as usize].get_or_init(|| (self.ask.exact_tokens)(tokenizer))
     }
 
     fn breaker(&self, pin: &Pinned) -> Result<(), Reason> {
