@@ -17,7 +17,7 @@ pub fn explain(config: &Config, profile: &Profile, decision: &Decision) -> Value
         .iter()
         .map(|e| json!({"model": registry.model(e.model).name, "reason": e.reason.name(), "detail": e.reason.to_string()}))
         .collect();
-    json!({
+    let mut json = json!({
         "level": decision.level.name(),
         "route": decision.route.map(|r| &config.routes[r].name),
         "stage": decision.stage.map(|s| &config.stages[s].name),
@@ -26,7 +26,11 @@ pub fn explain(config: &Config, profile: &Profile, decision: &Decision) -> Value
         "profile": profile_json(profile, expected),
         "candidates": candidates,
         "excluded": excluded,
-    })
+    });
+    if decision.no_fallback {
+        json["no_fallback"] = true.into();
+    }
+    json
 }
 
 /// The profile as users see it.

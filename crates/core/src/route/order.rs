@@ -24,9 +24,6 @@ pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut 
         (!own, Some(c.model) != preferred, matches!(status(c), Status::Degraded | Status::Deprecated))
     };
     passed.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.score.total_cmp(&a.score)));
-    if proposal.policy.no_fallback {
-        passed.truncate(1);
-    }
     passed
 }
 
