@@ -206,19 +206,16 @@ impl<'a> Search<'a> {
         } else {
             let policy = &self.proposal.policy;
             let all;
-            let candidates: &[ModelIx] = if !policy.candidates.is_empty() {
+            let candidates: &[ModelIx] = if let Some(own) = &self.proposal.own {
+                std::slice::from_ref(own)
+            } else if !policy.candidates.is_empty() {
                 &policy.candidates
-            } else if self.proposal.level == Level::Stage {
-                &[]
             } else {
                 all = self.config.registry.model_ixs().collect::<Vec<_>>();
                 &all
             };
             self.passed.reserve(candidates.len());
-            if let Some(first) = self.proposal.first {
-                self.consider(&self.plain(first));
-            }
-            for &model in candidates.iter().filter(|m| Some(**m) != self.proposal.first) {
+            for &model in candidates {
                 self.consider(&self.plain(model));
             }
         }

@@ -18,11 +18,8 @@ pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut 
     let config = search.config();
     let status = |c: &Candidate| config.registry.model(c.model).status;
     let preferred = proposal.policy.tasks[search.task().index()];
-    // What goes before the score: the stage's own model, the task's own model, then models in full service.
-    let rank = |c: &Candidate| {
-        let own = Some(c.model) == proposal.first;
-        (!own, Some(c.model) != preferred, matches!(status(c), Status::Degraded | Status::Deprecated))
-    };
+    // What goes before the score: the task's own model, then models in full service.
+    let rank = |c: &Candidate| (Some(c.model) != preferred, matches!(status(c), Status::Degraded | Status::Deprecated));
     passed.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.score.total_cmp(&a.score)));
     passed
 }
