@@ -121,12 +121,12 @@ pub(super) fn propose<'a>(config: &'a Config, ask: &Ask<'_>, vars: &LazyVars<'_>
     let mut limits =
         Limits { min_quality: policy.min_quality, max_cost: policy.max_cost, max_latency_ms: policy.max_latency_ms };
     let mut override_strategy = None;
-    if level != Level::Pin {
+    if matches!(level, Level::Route | Level::Auto) {
         apply_peak(config, vars, route, &mut limits, &mut override_strategy);
     }
     // A stage's own strategy is the operator's word; `prefer` moves plain `auto` only.
     if level == Level::Auto && stage_ix.is_none() && override_strategy.is_none() {
-        override_strategy = ask.hints.prefer.map(preferred);
+        override_strategy = ask.hints.prefer.and_then(|prefer| preferred(prefer, &policy.strategy));
     }
     let mut surface_tags = Vec::new();
     for s in surfaces(config, route, stage_ix, vars) {
@@ -137,12 +137,14 @@ pub(super) fn propose<'a>(config: &'a Config, ask: &Ask<'_>, vars: &LazyVars<'_>
     Ok(Proposal { level, route, stage: stage_ix, pinned, own, policy, override_strategy, limits, surface_tags })
 }
 
-fn preferred(prefer: Prefer) -> Strategy {
-    match prefer {
-        Prefer::Cost => Strategy::Cost,
-        Prefer::Latency => Strategy::Latency,
-        Prefer::Quality => Strategy::Quality,
-        Prefer::Balanced => Strategy::Balanced(Weights::default()),
+/// The strategy that the caller prefers; `None`: it is the usual one, with the operator's weights.
+fn preferred(prefer: Prefer, usual: &Strategy) -> Option<Strategy> {
+    match (prefer, usual) {
+        (Prefer::Cost, _) => Some(Strategy::Cost),
+        (Prefer::Latency, _) => Some(Strategy::Latency),
+        (Prefer::Quality, _) => Some(Strategy::Quality),
+        (Prefer::Balanced, Strategy::Balanced(_)) => None,
+        (Prefer::Balanced, _) => Some(Strategy::Balanced(Weights::default())),
     }
 }
 
