@@ -149,7 +149,7 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
         level = Level::Fallback;
     }
     let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, now, proposal.level));
-    let reason = order::reason(config, &proposal, level, &candidates, search.excluded.len());
+    let reason = order::reason(config, &proposal, level, ask.profile.task, &candidates, search.excluded.len());
     Decision {
         level,
         route: proposal.route,
