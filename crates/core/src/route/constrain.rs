@@ -260,7 +260,13 @@ impl<'a> Search<'a> {
     /// Level 4: the configured fallback against the operator's constraints.
     pub(super) fn global_fallback(&mut self) -> Vec<Candidate> {
         let Some(model) = self.config.fallback_model else { return Vec::new() };
-        let Ok(candidate) = self.check(&self.plain(model), Check::WithoutHints) else { return Vec::new() };
+        let candidate = match self.check(&self.plain(model), Check::WithoutHints) {
+            Ok(candidate) => candidate,
+            Err(reason) => {
+                self.exclude(model, reason);
+                return Vec::new();
+            }
+        };
         self.fell_back = true;
         self.excluded.retain(|e| e.model != model);
         vec![Candidate { degraded: true, ..candidate }]
@@ -278,13 +284,17 @@ impl<'a> Search<'a> {
                     self.excluded.retain(|e| e.model != model);
                     out.push(Candidate { degraded: true, ..candidate });
                 }
-                Err(reason) if !self.excluded.iter().any(|e| e.model == model) => {
-                    self.excluded.push(Exclusion { model, reason });
-                }
-                Err(_) => {}
+                Err(reason) => self.exclude(model, reason),
             }
         }
         out
+    }
+
+    /// Lists a model that was considered besides the candidates; a candidate keeps its first reason.
+    fn exclude(&mut self, model: ModelIx, reason: Reason) {
+        if !self.excluded.iter().any(|e| e.model == model) {
+            self.excluded.push(Exclusion { model, reason });
+        }
     }
 
     /// Every hard constraint in DESIGN.md's order.
