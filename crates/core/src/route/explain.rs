@@ -60,7 +60,7 @@ fn candidate(registry: &Registry, c: &Candidate, pareto: bool) -> Value {
         "cost_usd": c.estimate.cost.map(|cost| cost.usd()),
         "latency_ms": rounded(c.estimate.latency_ms),
         "quality": c.estimate.quality.map(rounded),
-        "score": (c.score * 1e6).round() / 1e6,
+        "score": score(c.score),
         "input_tokens": c.estimate.input_tokens,
         "output_tokens": c.estimate.output_tokens,
         "pareto": pareto,
@@ -75,6 +75,15 @@ fn candidate(registry: &Registry, c: &Candidate, pareto: bool) -> Value {
         json["upstream_name"] = (**name).into();
     }
     json
+}
+
+/// Six decimals; null where an operator's expression failed for this candidate.
+fn score(x: f64) -> Option<f64> {
+    match x {
+        f64::MIN => None,
+        x if x.abs() > 1e9 => Some(x),
+        x => Some((x * 1e6).round() / 1e6),
+    }
 }
 
 /// Whether no other candidate is at least as good in cost, latency and quality and better in one.
