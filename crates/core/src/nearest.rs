@@ -19,7 +19,9 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>, most: usize
             let lower = k.to_lowercase();
             let mistyped = strsim::damerau_levenshtein(&wanted, &lower);
             // A name inside the other is near too: `gpt-4o` and `openai/gpt-4o`, `opus` and `claude-opus-4-5`.
-            let inside = wanted.len() >= 3 && k.len() >= 3 && (lower.contains(&wanted) || wanted.contains(&lower));
+            let holds =
+                |long: &str, short: &str| short.len() >= 3 && short.len() * 3 >= long.len() && long.contains(short);
+            let inside = holds(&lower, &wanted) || holds(&wanted, &lower);
             let distance = if inside { mistyped.min(2) } else { mistyped };
             let is_part = wanted.len() >= 4 && lower.contains(&wanted);
             (is_part || distance <= (length / 3).max(1)).then_some((distance, k))
@@ -45,6 +47,8 @@ mod tests {
             ("rotue", &["route"]),
             ("atuo", &["auto"]),
             ("zzz", &[]),
+            // A short name inside a long one is chance.
+            ("an-automatic-model", &[]),
             ("a", &[]),
             ("", &[]),
         ] {
