@@ -293,7 +293,7 @@ pub enum Status {
     /// In service.
     #[default]
     Active,
-    /// In service, but ordered after active models of equal score.
+    /// In service, but tried after every active model.
     Degraded,
     /// Only a pin reaches it, with a warning in the reason.
     Deprecated,

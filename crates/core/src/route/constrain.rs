@@ -5,8 +5,9 @@
 use super::resolve::{Level, Limits, Pinned, Proposal};
 use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
 use crate::config::Config;
-use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Status};
+use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Status, Tokenizer};
 use crate::units::{Instant, NanoUsd, Now};
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +142,8 @@ pub(super) struct Search<'a> {
     /// Some exclusion would not have happened without the caller's hints.
     hints_excluded: bool,
     pub fell_back: bool,
+    /// Exact input tokens by each tokenizer: a long prompt takes milliseconds, and many models may ask.
+    exact: [OnceCell<u32>; 2],
 }
 
 /// Which constraints hold for a model.
@@ -180,6 +183,7 @@ impl<'a> Search<'a> {
             limited,
             hints_excluded: false,
             fell_back: false,
+            exact: Default::default(),
         }
     }
 
@@ -202,19 +206,16 @@ impl<'a> Search<'a> {
         } else {
             let policy = &self.proposal.policy;
             let all;
-            let candidates: &[ModelIx] = if !policy.candidates.is_empty() {
+            let candidates: &[ModelIx] = if let Some(own) = &self.proposal.own {
+                std::slice::from_ref(own)
+            } else if !policy.candidates.is_empty() {
                 &policy.candidates
-            } else if self.proposal.level == Level::Stage {
-                &[]
             } else {
                 all = self.config.registry.model_ixs().collect::<Vec<_>>();
                 &all
             };
             self.passed.reserve(candidates.len());
-            if let Some(first) = self.proposal.first {
-                self.consider(&self.plain(first));
-            }
-            for &model in candidates.iter().filter(|m| Some(**m) != self.proposal.first) {
+            for &model in candidates {
                 self.consider(&self.plain(model));
             }
         }
@@ -259,7 +260,13 @@ impl<'a> Search<'a> {
     /// Level 4: the configured fallback against the operator's constraints.
     pub(super) fn global_fallback(&mut self) -> Vec<Candidate> {
         let Some(model) = self.config.fallback_model else { return Vec::new() };
-        let Ok(candidate) = self.check(&self.plain(model), Check::WithoutHints) else { return Vec::new() };
+        let candidate = match self.check(&self.plain(model), Check::WithoutHints) {
+            Ok(candidate) => candidate,
+            Err(reason) => {
+                self.exclude(model, reason);
+                return Vec::new();
+            }
+        };
         self.fell_back = true;
         self.excluded.retain(|e| e.model != model);
         vec![Candidate { degraded: true, ..candidate }]
@@ -277,13 +284,17 @@ impl<'a> Search<'a> {
                     self.excluded.retain(|e| e.model != model);
                     out.push(Candidate { degraded: true, ..candidate });
                 }
-                Err(reason) if !self.excluded.iter().any(|e| e.model == model) => {
-                    self.excluded.push(Exclusion { model, reason });
-                }
-                Err(_) => {}
+                Err(reason) => self.exclude(model, reason),
             }
         }
         out
+    }
+
+    /// Lists a model that was considered besides the candidates; a candidate keeps its first reason.
+    fn exclude(&mut self, model: ModelIx, reason: Reason) {
+        if !self.excluded.iter().any(|e| e.model == model) {
+            self.excluded.push(Exclusion { model, reason });
+        }
     }
 
     /// Every hard constraint in DESIGN.md's order.
@@ -334,7 +345,7 @@ impl<'a> Search<'a> {
         let output = self.ask.profile.max_output_tokens.unwrap_or(expected);
         let need = |input: u32| u64::from(input) + u64::from(output);
         if need(input) * 100 > u64::from(window) * 85 && need(input) * 100 < u64::from(window) * 115 + 100 {
-            input = (self.ask.exact_tokens)(model.tokenizer);
+            input = self.exact_tokens(model.tokenizer);
         }
         if need(input) > u64::from(window) {
             return Err(Reason::ContextWindow { input, output, window });
@@ -351,8 +362,8 @@ impl<'a> Search<'a> {
         let limits = if check == Check::Full { self.proposal.limits.and(hints) } else { self.proposal.limits };
         if let Some(cap) = limits.max_cost {
             let Some(mut cost) = estimate.cost else { return Err(Reason::NoPrice) };
-            if (cost.0 - cap.0).abs() * 10 < cap.0 {
-                estimate.input_tokens = (self.ask.exact_tokens)(model.tokenizer);
+            if i128::from(cost.0).abs_diff(cap.0.into()) * 10 < u128::from(cap.0.unsigned_abs()) {
+                estimate.input_tokens = self.exact_tokens(model.tokenizer);
                 let n = self.ask.profile.n;
                 cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n)
                     .unwrap_or(cost);
@@ -371,6 +382,10 @@ impl<'a> Search<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn exact_tokens(&self, tokenizer: Tokenizer) -> u32 {
+        *self.exact[tokenizer as usize].get_or_init(|| (self.ask.exact_tokens)(tokenizer))
     }
 
     fn breaker(&self, pin: &Pinned) -> Result<(), Reason> {

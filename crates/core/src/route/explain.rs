@@ -17,6 +17,8 @@ pub struct Explanation<'a> {
     profile: ProfileView,
     candidates: Vec<CandidateView<'a>>,
     excluded: Vec<ExclusionView<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_fallback: bool,
     /// `cold` where no live state was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'static str>,
@@ -48,7 +50,7 @@ struct CandidateView<'a> {
     cost_usd: Option<f64>,
     latency_ms: f64,
     quality: Option<f64>,
-    score: f64,
+    score: Option<f64>,
     input_tokens: u32,
     output_tokens: u32,
     /// No other candidate is at least as good in cost, latency and quality, and better in one.
@@ -87,6 +89,7 @@ pub fn explain<'a>(config: &'a Config, profile: &Profile, decision: &'a Decision
         profile: profile_view(profile, expected),
         candidates: all.iter().map(|c| candidate_view(registry, c, on_frontier(c, all))).collect(),
         excluded: excluded.collect(),
+        no_fallback: decision.no_fallback,
         state: None,
         error: None,
     }
@@ -118,13 +121,22 @@ fn candidate_view<'a>(registry: &'a Registry, c: &'a Candidate, pareto: bool) ->
         cost_usd: c.estimate.cost.map(|cost| cost.usd()),
         latency_ms: rounded(c.estimate.latency_ms),
         quality: c.estimate.quality.map(rounded),
-        score: (c.score * 1e6).round() / 1e6,
+        score: score(c.score),
         input_tokens: c.estimate.input_tokens,
         output_tokens: c.estimate.output_tokens,
         pareto,
         degraded: c.degraded,
         quality_is_prior: model.quality.prior,
         upstream_name: c.upstream_name.as_deref(),
+    }
+}
+
+/// Six decimals; null where an operator's expression failed for this candidate.
+fn score(x: f64) -> Option<f64> {
+    match x {
+        f64::MIN => None,
+        x if x.abs() > 1e9 => Some(x),
+        x => Some((x * 1e6).round() / 1e6),
     }
 }
 

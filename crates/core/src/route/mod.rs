@@ -93,7 +93,7 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
     /// Everything that was considered and may not answer.
     pub excluded: Vec<Exclusion>,
-    /// The candidates may be tried only in part: one model, no fallback.
+    /// Only the first candidate may be tried; the others are there to explain the choice.
     pub no_fallback: bool,
     /// Why nobody may answer; set exactly where `candidates` is empty.
     pub refusal: Option<Refusal>,
@@ -137,16 +137,19 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
     let mut search = constrain::Search::new(config, ask, live, now, &vars, &proposal);
     search.consider_all();
     let mut candidates = order::order(&mut search, &proposal, rng);
-    if candidates.is_empty() && search.only_hints_excluded() {
+    let no_fallback = proposal.policy.no_fallback;
+    if candidates.is_empty() && !no_fallback && search.only_hints_excluded() {
         candidates = search.global_fallback();
     }
-    candidates.extend(search.emergency(&candidates));
+    if !no_fallback {
+        candidates.extend(search.emergency(&candidates));
+    }
     let mut level = proposal.level;
     if candidates.first().is_some_and(|c| c.degraded && Some(c.model) == config.fallback_model && search.fell_back) {
         level = Level::Fallback;
     }
     let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, now, proposal.level));
-    let reason = order::reason(config, &proposal, level, &candidates, search.excluded.len());
+    let reason = order::reason(config, &proposal, level, ask.profile.task, &candidates, search.excluded.len());
     Decision {
         level,
         route: proposal.route,
@@ -155,7 +158,7 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
         reason,
         candidates,
         excluded: search.excluded,
-        no_fallback: proposal.policy.no_fallback,
+        no_fallback,
         refusal,
     }
 }

@@ -43,8 +43,8 @@ pub(super) struct Proposal<'a> {
     pub route: Option<usize>,
     pub stage: Option<usize>,
     pub pinned: Option<Pinned>,
-    /// The stage's own model goes before the policy's candidates.
-    pub first: Option<ModelIx>,
+    /// The stage's own model: then the policy gives caps, floors and emergency models only.
+    pub own: Option<ModelIx>,
     pub policy: Cow<'a, Policy>,
     pub override_strategy: Option<Strategy>,
     /// The operator's floor and caps: policy, surfaces, peak rule.
@@ -110,23 +110,23 @@ pub(super) fn propose<'a>(config: &'a Config, ask: &Ask<'_>, vars: &LazyVars<'_>
     }
     allowed(config, ask, route, stage_ix)?;
     let named_stage = stage_ix.filter(|_| route.is_none() && pinned.is_none());
-    let first = named_stage.and_then(|s| config.stages[s].model);
+    let own = named_stage.and_then(|s| config.stages[s].model);
     let (level, policy) = match (&pinned, route, named_stage) {
         (Some(_), _, _) => (Level::Pin, Cow::Owned(Policy::default())),
         (None, Some(r), _) => (Level::Route, Cow::Borrowed(&config.routes[r].policy)),
-        (None, None, Some(s)) if first.is_some() => (Level::Stage, Cow::Borrowed(&config.stages[s].policy)),
+        (None, None, Some(s)) if own.is_some() => (Level::Stage, Cow::Borrowed(&config.stages[s].policy)),
         (None, None, Some(s)) => (Level::Auto, Cow::Borrowed(&config.stages[s].policy)),
         (None, None, None) => (Level::Auto, Cow::Borrowed(&config.auto)),
     };
     let mut limits =
         Limits { min_quality: policy.min_quality, max_cost: policy.max_cost, max_latency_ms: policy.max_latency_ms };
     let mut override_strategy = None;
-    if level != Level::Pin {
+    if matches!(level, Level::Route | Level::Auto) {
         apply_peak(config, vars, route, &mut limits, &mut override_strategy);
     }
     // A stage's own strategy is the operator's word; `prefer` moves plain `auto` only.
     if level == Level::Auto && stage_ix.is_none() && override_strategy.is_none() {
-        override_strategy = ask.hints.prefer.map(preferred);
+        override_strategy = ask.hints.prefer.and_then(|prefer| preferred(prefer, &policy.strategy));
     }
     let mut surface_tags = Vec::new();
     for s in surfaces(config, route, stage_ix, vars) {
@@ -134,15 +134,17 @@ pub(super) fn propose<'a>(config: &'a Config, ask: &Ask<'_>, vars: &LazyVars<'_>
         limits = limits.and(Limits { min_quality: surface.min_quality, ..Limits::default() });
         surface_tags.extend(surface.require.iter().cloned());
     }
-    Ok(Proposal { level, route, stage: stage_ix, pinned, first, policy, override_strategy, limits, surface_tags })
+    Ok(Proposal { level, route, stage: stage_ix, pinned, own, policy, override_strategy, limits, surface_tags })
 }
 
-fn preferred(prefer: Prefer) -> Strategy {
-    match prefer {
-        Prefer::Cost => Strategy::Cost,
-        Prefer::Latency => Strategy::Latency,
-        Prefer::Quality => Strategy::Quality,
-        Prefer::Balanced => Strategy::Balanced(Weights::default()),
+/// The strategy that the caller prefers; `None`: it is the usual one, with the operator's weights.
+fn preferred(prefer: Prefer, usual: &Strategy) -> Option<Strategy> {
+    match (prefer, usual) {
+        (Prefer::Cost, _) => Some(Strategy::Cost),
+        (Prefer::Latency, _) => Some(Strategy::Latency),
+        (Prefer::Quality, _) => Some(Strategy::Quality),
+        (Prefer::Balanced, Strategy::Balanced(_)) => None,
+        (Prefer::Balanced, _) => Some(Strategy::Balanced(Weights::default())),
     }
 }
 
