@@ -1,0 +1,12 @@
+//! The gateway as its users meet it: a real listener, real sockets, and providers that misbehave on demand.
+
+mod accounting;
+mod breakers;
+mod capacity;
+mod execution;
+mod faults;
+mod forwarding;
+mod harness;
+mod listener;
+mod streams;
+mod upstream;
