@@ -1,6 +1,8 @@
 //! Attempts: what moves on, what is repeated, what goes back, and how long any of it may take.
 
-use crate::harness::{Gateway, ask, ask_stream, chain, gateway, gateway_with};
+use crate::harness::{
+    Client, Gateway, ask, ask_stream, chain, chat_request, first_with, gateway, gateway_first, gateway_with,
+};
 use crate::upstream::{Act, Door, ROLE, Script, Upstream, error_body};
 
 /// The first of three fails in each of four ways: there is one good answer each time, from the second.
@@ -15,7 +17,8 @@ async fn one_good_answer_whatever_the_first_of_three_does() {
     for (fault, script) in faults {
         let (a, b, c) = (Upstream::with([script]).await, Upstream::start().await, Upstream::start().await);
         b.then_always(Script::streams(&["good ", "answer"]));
-        let gateway = gateway_with(&[&a, &b, &c], "first_token_timeout: 200ms");
+        let timeout = if fault.starts_with("timeout") { "200ms" } else { "1m" };
+        let gateway = gateway_first(&[&a, &b, &c], &format!("first_token_timeout: {timeout}"));
         let reply = gateway.open(&ask_stream("route/r")).await.whole().await;
         assert_eq!(reply.streamed(), "good answer", "{fault}");
         assert_eq!(reply.events().iter().filter(|e| **e == "[DONE]").count(), 1, "{fault}");
@@ -35,14 +38,29 @@ async fn an_answer_that_does_not_stream_falls_back_as_well() {
         ("http_503", 503, Script::error(503, "busy")),
         ("http_429", 429, Script::limited("retry-after-ms", "1500")),
         ("timeout_response", 0, Script::default().then(Act::Stall)),
-        ("timeout_response", 200, Script::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{").then(Act::Stall)),
+        (
+            "timeout_response",
+            200,
+            Script::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+                .then(Act::Stall),
+        ),
         ("connect", 0, Script::default().then(Act::Close)),
         ("connect", 0, Script::default().then(Act::Reset)),
         ("connect", 0, Script::default().then(Act::HalfClose)),
         ("connect", 0, Script::raw("HTTP/1.1 200 OK\r\ncontent-ty").then(Act::Close)),
         ("connect", 0, Script::raw("what is this?\r\n\r\n").then(Act::Close)),
-        ("cut", 200, Script::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{").then(Act::Close)),
-        ("cut", 200, Script::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{").then(Act::HalfClose)),
+        (
+            "cut",
+            200,
+            Script::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+                .then(Act::Close),
+        ),
+        (
+            "cut",
+            200,
+            Script::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+                .then(Act::HalfClose),
+        ),
         ("http_401", 401, Script::error(401, "bad key")),
         ("http_403", 403, Script::error(403, "not for you")),
         ("http_404", 404, Script::error(404, "no such model")),
@@ -51,7 +69,8 @@ async fn an_answer_that_does_not_stream_falls_back_as_well() {
     ];
     for (fault, status, script) in faults {
         let (a, b) = (Upstream::with([script]).await, Upstream::start().await);
-        let gateway = gateway_with(&[&a, &b], "response_timeout: 200ms");
+        let timeout = if fault.starts_with("timeout") { "200ms" } else { "1m" };
+        let gateway = gateway_first(&[&a, &b], &format!("response_timeout: {timeout}"));
         let reply = gateway.post(&ask("route/r")).await;
         assert_eq!(reply.said(), "hello", "{fault}");
         assert_eq!((reply.attempts(), reply.model()), (2, "b"), "{fault}");
@@ -105,14 +124,14 @@ async fn a_mistake_without_a_readable_body_still_has_its_status() {
 
 #[tokio::test]
 async fn when_every_provider_says_429_the_smallest_retry_after_goes_back() {
-    let a = Upstream::always(Script::limited("retry-after", "40")).await;
-    let b = Upstream::always(Script::limited("retry-after-ms", "7200")).await;
-    let c = Upstream::always(Script::limited("retry-after", "20")).await;
+    let a = Upstream::always(Script::limited("retry-after", "400")).await;
+    let b = Upstream::always(Script::limited("retry-after-ms", "72000")).await;
+    let c = Upstream::always(Script::limited("retry-after", "200")).await;
     let gateway = gateway(&[&a, &b, &c]);
     let reply = gateway.post(&ask("route/r")).await;
     assert_eq!(reply.code(), (429, "rate_limit_exceeded".into()));
     let wait = reply.retry_after().unwrap().as_secs();
-    assert!((7..=8).contains(&wait), "{wait}");
+    assert!((60..=72).contains(&wait), "{wait}");
     // None is waited for: they are longer than `max_retry_wait`.
     assert_eq!((a.count(), b.count(), c.count(), reply.attempts()), (1, 1, 1, 3));
     let record = gateway.record(&reply.id()).await;
@@ -167,16 +186,14 @@ async fn repeats_are_bounded_over_all_requests() {
         &[&upstream],
         "max_attempts: 4, max_retry_wait: 1ms, breaker: { consecutive_failures: 1000000, error_rate: 1.0, min_requests: 1000000 }",
     );
-    // Exactly one repeat is left, and no time for the bucket to fill up matters: a request that may not repeat ends at once.
+    // Nothing is left of the budget; meanwhile it gains some ten repeats a second, where 120 would be asked for.
     let state = gateway.handle.state().clone();
     while state.retry_budget.withdraw(state.clock.instant()) {}
     let mut made = 0;
-    for _ in 0..5 {
+    for _ in 0..40 {
         made += gateway.post(&ask("a")).await.attempts();
     }
-    let free = 5;
-    assert!(made < 5 * 4, "{made} attempts: the budget bounds nothing");
-    assert!(made >= free, "{made}");
+    assert!((40..160).contains(&made), "{made} attempts: the budget bounds nothing");
 }
 
 #[tokio::test]
@@ -185,7 +202,7 @@ async fn the_callers_deadline_ends_a_request() {
         let a = Upstream::always(Script::default().then(Act::Stall)).await;
         let b = Upstream::start().await;
         let gateway = gateway(&[&a, &b]);
-        let reply = gateway.send(&[("x-waypost-deadline-ms", "150")], request.to_string()).await;
+        let reply = gateway.send(&[("x-waypost-deadline-ms", "500")], request.to_string()).await;
         assert_eq!(reply.code(), (504, "deadline_exceeded".into()));
         a.until("the attempt is cancelled", |s| s.abandoned == 1).await;
         assert_eq!(b.count(), 0, "no attempt begins after the deadline");
@@ -200,7 +217,8 @@ async fn the_callers_deadline_ends_a_request() {
 async fn the_total_timeout_spans_all_attempts() {
     let a = Upstream::always(Script::default().then(Act::Stall)).await;
     let b = Upstream::always(Script::default().then(Act::Stall)).await;
-    let gateway = gateway_with(&[&a, &b], "total_timeout: 300ms, response_timeout: 200ms");
+    let yaml = chain(&[&a, &b], "execution: { total_timeout: 1s }\n");
+    let gateway = Gateway::start(&first_with(&yaml, "response_timeout: 100ms"));
     let reply = gateway.post(&ask("route/r")).await;
     assert_eq!(reply.code(), (504, "deadline_exceeded".into()));
     let record = gateway.record(&reply.id()).await;
@@ -211,8 +229,8 @@ async fn the_total_timeout_spans_all_attempts() {
 #[tokio::test]
 async fn a_providers_own_timeout_wins_over_the_general_one() {
     let (a, b) = (Upstream::always(Script::default().then(Act::Stall)).await, Upstream::start().await);
-    let yaml = chain(&[&a, &b], "").replacen("dialect: openai", "dialect: openai, response_timeout: 100ms", 1);
-    let reply = Gateway::start(&yaml).post(&ask("route/r")).await;
+    let yaml = chain(&[&a, &b], "execution: { response_timeout: 1h }\n");
+    let reply = Gateway::start(&first_with(&yaml, "response_timeout: 100ms")).post(&ask("route/r")).await;
     assert_eq!((reply.said().as_str(), reply.attempts()), ("hello", 2));
 }
 
@@ -415,8 +433,8 @@ async fn a_client_that_leaves_while_it_waits_cancels_the_attempt() {
         let door = Door::default();
         let upstream = Upstream::always(Script::says("late").after(&door)).await;
         let gateway = gateway(&[&upstream]);
-        let client = crate::harness::Client::connect(gateway.address()).await;
-        let waiting = client.begin(crate::harness::chat_request(&[], request.to_string()));
+        let client = Client::connect(gateway.address()).await;
+        let waiting = client.begin(chat_request(&[], request.to_string()));
         upstream.until("the request is there", |s| s.requests.len() == 1).await;
         waiting.leave();
         upstream.until("the gateway hangs up", |s| s.abandoned == 1).await;

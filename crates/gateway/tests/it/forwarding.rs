@@ -123,7 +123,9 @@ async fn a_client_that_refuses_usage_does_not_see_what_is_asked_for_all_the_same
     let upstream = Upstream::always(Script::streams(&["hello"])).await;
     let gateway = gateway(&[&upstream]);
     for options in [r#"{"include_usage":false}"#, r#"{"include_obfuscation":false}"#, "{}", "null"] {
-        let body = format!(r#"{{"model":"a","stream":true,"stream_options":{options},"messages":[{{"role":"user","content":"x"}}]}}"#);
+        let body = format!(
+            r#"{{"model":"a","stream":true,"stream_options":{options},"messages":[{{"role":"user","content":"x"}}]}}"#
+        );
         let client = Client::connect(gateway.address()).await;
         let reply = client.open(chat_request(&[], body)).await.whole().await;
         assert!(!reply.text().contains("prompt_tokens"), "{options}: {}", reply.text());

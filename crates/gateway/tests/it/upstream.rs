@@ -10,49 +10,49 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 /// How long any test waits for an event before it is taken to hang. Nothing that works comes near it.
-pub const HANG: Duration = Duration::from_secs(20);
+pub(crate) const HANG: Duration = Duration::from_secs(20);
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub(crate) struct Received {
     /// Which connection, counted from 0.
-    pub connection: usize,
-    pub line: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) connection: usize,
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("the gateway forwards JSON")
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("the gateway forwards UTF-8")
     }
 }
 
 /// What has happened so far.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub requests: Vec<Received>,
+pub(crate) struct Seen {
+    pub(crate) requests: Vec<Received>,
     /// Connections that the gateway opened.
-    pub opened: usize,
+    pub(crate) opened: usize,
     /// Connections that the gateway closed, in whatever state.
-    pub closed: usize,
+    pub(crate) closed: usize,
     /// Connections on which the gateway closed while an answer was due or under way.
-    pub abandoned: usize,
+    pub(crate) abandoned: usize,
     /// Answers whose script ran to its end.
-    pub answered: usize,
+    pub(crate) answered: usize,
 }
 
 /// Lets a script go on when the test says so.
 #[derive(Clone, Debug)]
-pub struct Door(Arc<Semaphore>);
+pub(crate) struct Door(Arc<Semaphore>);
 
 impl Default for Door {
     fn default() -> Self {
@@ -62,7 +62,7 @@ impl Default for Door {
 
 impl Door {
     /// Lets one script through, now or when it comes.
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.0.add_permits(1);
     }
 
@@ -73,7 +73,7 @@ impl Door {
 
 /// One step of an answer.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     /// These bytes, in a write of their own.
     Send(Vec<u8>),
     /// Until the door is opened.
@@ -90,19 +90,19 @@ pub enum Act {
 
 /// The answer to one request.
 #[derive(Clone, Debug, Default)]
-pub struct Script {
+pub(crate) struct Script {
     acts: Vec<Act>,
     /// It begins before the request's body is read.
     early: bool,
 }
 
 impl Script {
-    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self::default().then(Act::Send(bytes.into()))
     }
 
     /// A whole answer of any status and type.
-    pub fn body(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn body(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
         let mut head = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\n", body.as_ref().len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -110,99 +110,99 @@ impl Script {
         Self::raw([head.as_bytes(), b"\r\n", body.as_ref()].concat())
     }
 
-    pub fn json(status: u16, body: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn json(status: u16, body: impl AsRef<[u8]>) -> Self {
         Self::body(status, &[("content-type", "application/json")], body)
     }
 
     /// A good answer that says `text`.
-    pub fn says(text: &str) -> Self {
+    pub(crate) fn says(text: &str) -> Self {
         Self::json(200, completion(text))
     }
 
     /// An error in OpenAI's form.
-    pub fn error(status: u16, message: &str) -> Self {
+    pub(crate) fn error(status: u16, message: &str) -> Self {
         Self::json(status, error_body(message))
     }
 
     /// 429 with one more header.
-    pub fn limited(name: &str, value: &str) -> Self {
+    pub(crate) fn limited(name: &str, value: &str) -> Self {
         let headers = [("content-type", "application/json"), (name, value)];
         Self::body(429, &headers, error_body("slow down"))
     }
 
     /// The head of an event stream.
-    pub fn events() -> Self {
+    pub(crate) fn events() -> Self {
         Self::raw("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
     }
 
     /// A good stream that says each of `parts`, with usage and end marker.
-    pub fn streams(parts: &[&str]) -> Self {
+    pub(crate) fn streams(parts: &[&str]) -> Self {
         parts.iter().fold(Self::events().event(ROLE), |s, p| s.event(&delta(p))).event(STOP).event(USAGE).done().end()
     }
 
     /// One event, as a chunk of its own.
-    pub fn event(self, data: &str) -> Self {
+    pub(crate) fn event(self, data: &str) -> Self {
         self.chunk(format!("data: {data}\n\n"))
     }
 
-    pub fn done(self) -> Self {
+    pub(crate) fn done(self) -> Self {
         self.event("[DONE]")
     }
 
     /// Any bytes, as an HTTP chunk and a write of their own.
-    pub fn chunk(self, bytes: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn chunk(self, bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref();
         let framed = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
         self.then(Act::Send(framed))
     }
 
     /// The end of a chunked body.
-    pub fn end(self) -> Self {
+    pub(crate) fn end(self) -> Self {
         self.then(Act::Send(b"0\r\n\r\n".to_vec()))
     }
 
-    pub fn then(mut self, act: Act) -> Self {
+    pub(crate) fn then(mut self, act: Act) -> Self {
         self.acts.push(act);
         self
     }
 
-    pub fn wait(self, door: &Door) -> Self {
+    pub(crate) fn wait(self, door: &Door) -> Self {
         self.then(Act::Wait(door.clone()))
     }
 
     /// The door is passed before anything else.
-    pub fn after(mut self, door: &Door) -> Self {
+    pub(crate) fn after(mut self, door: &Door) -> Self {
         self.acts.insert(0, Act::Wait(door.clone()));
         self
     }
 
-    pub fn early(mut self) -> Self {
+    pub(crate) fn early(mut self) -> Self {
         self.early = true;
         self
     }
 }
 
-pub fn error_body(message: &str) -> String {
+pub(crate) fn error_body(message: &str) -> String {
     serde_json::json!({"error": {"message": message, "type": "scripted", "param": null, "code": null}}).to_string()
 }
 
-pub const ROLE: &str = r#"{"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
-pub const STOP: &str =
+pub(crate) const ROLE: &str = r#"{"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+pub(crate) const STOP: &str =
     r#"{"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-pub const USAGE: &str = r#"{"id":"c1","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120}}"#;
+pub(crate) const USAGE: &str = r#"{"id":"c1","object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120}}"#;
 
 /// An event that says `text`.
-pub fn delta(text: &str) -> String {
+pub(crate) fn delta(text: &str) -> String {
     let choice = serde_json::json!({"index": 0, "delta": {"content": text}, "finish_reason": null});
     serde_json::json!({"id": "c1", "object": "chat.completion.chunk", "choices": [choice]}).to_string()
 }
 
 /// A whole answer that says `text`; 100 tokens in, 20 out.
-pub fn completion(text: &str) -> String {
+pub(crate) fn completion(text: &str) -> String {
     completion_with(text, r#"{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120}"#)
 }
 
-pub fn completion_with(text: &str, usage: &str) -> String {
+pub(crate) fn completion_with(text: &str, usage: &str) -> String {
     let text = serde_json::Value::from(text);
     format!(
         r#"{{"id":"c1","object":"chat.completion","choices":[{{"index":0,"message":{{"role":"assistant","content":{text}}},"finish_reason":"stop"}}],"usage":{usage}}}"#
@@ -211,7 +211,7 @@ pub fn completion_with(text: &str, usage: &str) -> String {
 
 /// A scripted provider; its tasks run on the test's own runtime.
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -225,7 +225,7 @@ struct Shared {
 
 impl Upstream {
     /// One that answers every request with `says("hello")`, or with the streamed equivalent, until told otherwise.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
@@ -243,54 +243,54 @@ impl Upstream {
     }
 
     /// One with its answers, in the order of requests.
-    pub async fn with(scripts: impl IntoIterator<Item = Script>) -> Self {
+    pub(crate) async fn with(scripts: impl IntoIterator<Item = Script>) -> Self {
         let upstream = Self::start().await;
         upstream.shared.queue.lock().unwrap().extend(scripts);
         upstream
     }
 
     /// One that always answers so.
-    pub async fn always(script: Script) -> Self {
+    pub(crate) async fn always(script: Script) -> Self {
         let upstream = Self::start().await;
         upstream.then_always(script);
         upstream
     }
 
-    pub fn then(&self, script: Script) {
+    pub(crate) fn then(&self, script: Script) {
         self.shared.queue.lock().unwrap().push_back(script);
     }
 
-    pub fn then_always(&self, script: Script) {
+    pub(crate) fn then_always(&self, script: Script) {
         *self.shared.fallback.lock().unwrap() = script;
     }
 
     /// Its `base_url`.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.shared.seen.borrow().clone()
     }
 
-    pub fn requests(&self) -> Vec<Received> {
+    pub(crate) fn requests(&self) -> Vec<Received> {
         self.seen().requests
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shared.seen.borrow().requests.len()
     }
 
     /// The only request that came.
     #[track_caller]
-    pub fn only(&self) -> Received {
+    pub(crate) fn only(&self) -> Received {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "exactly one request was expected");
         requests.remove(0)
     }
 
     /// Waits for an event.
-    pub async fn until(&self, what: &str, reached: impl Fn(&Seen) -> bool) {
+    pub(crate) async fn until(&self, what: &str, reached: impl Fn(&Seen) -> bool) {
         let mut seen = self.shared.seen.subscribe();
         let waited = tokio::time::timeout(HANG, seen.wait_for(|s| reached(s))).await;
         match waited {
