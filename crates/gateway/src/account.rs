@@ -182,6 +182,18 @@ impl Account {
         self.end(current, failure.name(), failure.verdict(), usage, estimated, now);
     }
 
+    /// The answer of an attempt that had counted as failed (an empty one) is the answer after all.
+    pub fn stands(&mut self, attempt: Attempt) {
+        self.last = Some(attempt);
+        let registry = &self.snapshot.config.registry;
+        let Some(record) = self.record.as_mut() else { return };
+        record.model = Some(registry.model(attempt.model).name.clone());
+        record.degraded = attempt.degraded;
+        let made = record.attempts.get(attempt.number as usize - 1);
+        let best = self.snapshot.baseline.and_then(|b| registry.model(b).price);
+        record.baseline_cost = made.zip(best).map(|(made, price)| price.cost(&made.usage));
+    }
+
     fn end(
         &mut self,
         current: Current,
