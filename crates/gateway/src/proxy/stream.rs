@@ -100,7 +100,11 @@ impl StreamBody {
     fn fault(&mut self, fault: &StreamFault) {
         match fault {
             StreamFault::Error(e) => {
-                let message = format!("the provider reported an error in the stream: {}", e.message);
+                let said = match self.account.answering() {
+                    Some(by) => self.account.snapshot.scrub(by.provider, &e.message),
+                    None => String::new(),
+                };
+                let message = format!("the provider reported an error in the stream: {said}");
                 self.fail(&Failure::Invalid(Invalid::InBandError), Kind::UpstreamError, message);
             }
             StreamFault::Malformed(_) | StreamFault::Oversized => {
