@@ -448,3 +448,47 @@ async fn a_client_that_leaves_while_it_waits_cancels_the_attempt() {
         assert_eq!(gateway.handle.state().admission.load(), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn what_http_allows_is_understood() {
+    let body = crate::upstream::completion("hello");
+    let length = body.len();
+    let (half, rest) = body.split_at(40);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n";
+    let cases = [
+        (
+            "an interim answer",
+            format!("HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n{head}content-length: {length}\r\n\r\n{body}"),
+        ),
+        (
+            "chunks with extensions and trailers",
+            format!(
+                "{head}transfer-encoding: chunked\r\n\r\n28;x=1\r\n{half}\r\n{:x}\r\n{rest}\r\n0\r\nx-sum: 1\r\n\r\n",
+                rest.len()
+            ),
+        ),
+        (
+            "names in any case",
+            format!("HTTP/1.1 200\r\nContent-Type: Application/JSON\r\nCONTENT-LENGTH: {length}\r\n\r\n{body}"),
+        ),
+        (
+            "an encoding that is none",
+            format!("{head}content-encoding: identity\r\ncontent-length: {length}\r\n\r\n{body}"),
+        ),
+    ];
+    for (what, wire) in cases {
+        let upstream = Upstream::with([Script::raw(wire)]).await;
+        let reply = gateway_with(&[&upstream], "max_attempts: 1").post(&ask("a")).await;
+        assert_eq!((reply.text(), reply.attempts()), (body.as_str(), 1), "{what}");
+    }
+    // Up to the connection's end, and a connection that is not to be kept.
+    for more in ["HTTP/1.0 200 OK\r\n", "HTTP/1.1 200 OK\r\nconnection: close\r\n"] {
+        let wire = format!("{more}content-type: application/json\r\n\r\n{body}");
+        let upstream = Upstream::always(Script::raw(wire).then(Act::Close)).await;
+        let gateway = Gateway::start_with("workers: 1", &chain(&[&upstream], ""));
+        for n in 1..=2 {
+            let reply = gateway.post(&ask("a")).await;
+            assert_eq!((reply.text(), reply.attempts(), upstream.seen().opened), (body.as_str(), 1, n));
+        }
+    }
+}

@@ -46,7 +46,7 @@ fn stream_faults() -> Vec<(&'static str, Script)> {
         ("empty_stream", Script::events().event(ROLE).then(Act::Reset)),
         ("empty_stream", Script::events().event(ROLE).then(Act::HalfClose)),
         ("empty_stream", Script::events().then(Act::Close)),
-        ("empty_stream", Script::events().chunk(&format!("data: {}", &delta("torn")[..40])).end()),
+        ("empty_stream", Script::events().chunk(format!("data: {}", &delta("torn")[..40])).end()),
         ("empty", Script::events().done().end()),
         ("empty", Script::events().event(ROLE).event(STOP).event(USAGE).done().end()),
         ("invalid_json", Script::events().event("{not JSON}").done().end()),

@@ -243,3 +243,25 @@ async fn a_stream_of_a_model_that_cannot_stream_is_refused() {
     assert_eq!(reply.code(), (400, "constraint_violated".into()));
     assert_eq!(upstream.count(), 0);
 }
+
+/// Found here: nobody looked at the clock while the client's side was full.
+#[tokio::test]
+async fn a_client_that_reads_nothing_does_not_hold_its_place_for_ever() {
+    use tokio::io::AsyncWriteExt;
+    let part = delta(&"x".repeat(512 << 10));
+    let script = (0..64).fold(Script::events(), |s, _| s.event(&part)).then(Act::Stall);
+    let upstream = Upstream::always(script).await;
+    let gateway = gateway_with(&[&upstream], "total_timeout: 1s");
+    let body = ask_stream("a").to_string();
+    let mut client = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    client.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    upstream.until("the gateway gives up", |s| s.abandoned == 1).await;
+    let record = gateway.newest(1).await;
+    assert_eq!(record.attempts.len(), 1);
+    assert_eq!(gateway.endpoint("a").await["in_flight"], 0);
+    assert_eq!(gateway.handle.state().admission.load(), (0, 0));
+}
