@@ -9,7 +9,7 @@ use crate::store::{AttemptRecord, RequestOutcome, RequestRecord};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use waypost_core::attempt::{Attempt, Failure};
+use waypost_core::attempt::{Attempt, Failure, Timeout};
 use waypost_core::health::{EndpointHealth, Observed, Ticket, Verdict};
 use waypost_core::profile::Profile;
 use waypost_core::registry::{ModelIx, Price, ProviderIx, Usage};
@@ -172,12 +172,26 @@ impl Account {
     /// The attempt failed.
     pub fn failed(&mut self, failure: &Failure, now: Instant) {
         let Some(current) = self.current.take() else { return };
-        // An error status bills nothing; what was sent and never answered, or broke off, may have been billed.
+        // An error bills nothing, whether the status line says it or the body does; what was sent and never answered, or
+        // broke off, may have been billed.
         let answered = current.text_bytes > 0 || current.usage.is_some();
-        let silent = !matches!(failure, Failure::Connect | Failure::Tls | Failure::Invalid(_));
+        let unsent = matches!(failure, Failure::Connect | Failure::Tls | Failure::Timeout(Timeout::Connect));
+        let silent = !unsent && !matches!(failure, Failure::Invalid(_) | Failure::Http { .. });
         let billed = current.sent && matches!(current.status, 0 | 200) && (answered || silent);
         let (usage, estimated) = if billed { settled_usage(&current) } else { (Usage::default(), false) };
         self.end(current, failure.name(), failure.verdict(), usage, estimated, now);
+    }
+
+    /// The answer of an attempt that had counted as failed (an empty one) is the answer after all.
+    pub fn stands(&mut self, attempt: Attempt) {
+        self.last = Some(attempt);
+        let registry = &self.snapshot.config.registry;
+        let Some(record) = self.record.as_mut() else { return };
+        record.model = Some(registry.model(attempt.model).name.clone());
+        record.degraded = attempt.degraded;
+        let made = record.attempts.get(attempt.number as usize - 1);
+        let best = self.snapshot.baseline.and_then(|b| registry.model(b).price);
+        record.baseline_cost = made.zip(best).map(|(made, price)| price.cost(&made.usage));
     }
 
     fn end(

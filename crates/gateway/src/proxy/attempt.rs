@@ -319,10 +319,8 @@ impl Exchange<'_> {
 
     /// A provider's text without our credentials, should it have echoed one.
     fn scrub(&self, message: &str) -> String {
-        let registry = &self.run.prepared.snapshot.config.registry;
-        let provider = registry.provider(registry.endpoint(self.attempt.endpoint).provider);
-        let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
-        secrets.filter(|s| s.expose().len() >= 6).fold(message.to_owned(), |m, s| m.replace(s.expose(), "***"))
+        let snapshot = &self.run.prepared.snapshot;
+        snapshot.scrub(snapshot.config.registry.endpoint(self.attempt.endpoint).provider, message)
     }
 
     fn scrub_body(&self, body: Bytes) -> Bytes {
