@@ -50,6 +50,11 @@ pub fn now(state: &Arc<State>) -> Vec<String> {
 
 fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     let old = state.snapshot();
+    // The listener stays where it is, wherever the file says that the next one should be.
+    let (address, has_keys) = (state.address(), !config.keys.is_empty());
+    if let Some(refusal) = config::listen_refusal(address, config.server.auth, has_keys) {
+        return Err(vec![format!("the gateway listens on {address}: {refusal}")]);
+    }
     let mut fixed = Vec::new();
     if config.server.listen != old.config.server.listen {
         fixed.push("server.listen");
@@ -71,20 +76,29 @@ fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
 }
 
 /// What tells one version of a file from the next.
-fn fingerprint(path: &Path) -> Option<(SystemTime, u64)> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(SystemTime, u64);
+
+impl Fingerprint {
+    /// The file as it is now; `None` where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self(meta.modified().ok()?, meta.len()))
+    }
 }
 
-/// Looks at the file for ever and reloads when it has changed.
-pub async fn watch(state: Arc<State>, path: PathBuf) {
-    let mut seen = fingerprint(&path);
+/// Looks at the file for ever and reloads when it is no longer the one that was `read`. A file that still changes is
+/// left alone until two looks see the same: written in place it is empty or half there for a moment, and an empty file
+/// is a configuration, one that asks for no keys.
+pub async fn watch(state: Arc<State>, path: PathBuf, mut read: Option<Fingerprint>) {
+    let mut last = read;
     loop {
         tokio::time::sleep(LOOK).await;
-        let found = fingerprint(&path);
-        if found.is_some() && found != seen {
-            seen = found;
+        let found = Fingerprint::of(&path);
+        if found.is_some() && found != read && found == last {
+            read = found;
             now(&state);
         }
+        last = found;
     }
 }
