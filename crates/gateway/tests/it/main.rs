@@ -1,0 +1,3 @@
+//! Tests of the gateway from the outside.
+
+mod cli;
