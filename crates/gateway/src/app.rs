@@ -37,6 +37,8 @@ pub struct State {
     pub draining: AtomicBool,
     /// What was wrong with the last reload; empty where it was taken.
     pub reload_errors: Mutex<Vec<String>>,
+    /// Held by the reload that is under way.
+    pub(crate) reloading: Mutex<()>,
     /// The newest breaker transitions, for `/admin/breakers`.
     breaker_log: Mutex<VecDeque<LoggedTransition>>,
     tls: Arc<Tls>,
@@ -168,6 +170,7 @@ impl App {
             retry_budget: RetryBudget::default(),
             draining: AtomicBool::new(false),
             reload_errors: Mutex::default(),
+            reloading: Mutex::default(),
             breaker_log: Mutex::default(),
             tls: Arc::default(),
             address: OnceLock::new(),

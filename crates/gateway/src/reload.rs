@@ -34,17 +34,20 @@ pub fn today() -> jiff::civil::Date {
 
 /// Reloads the file that the gateway was started with; returns what was wrong.
 pub fn now(state: &Arc<State>) -> Vec<String> {
+    // One at a time: of two that read the file, the one that read it earlier must not win.
+    let _alone = state.reloading.lock().unwrap_or_else(PoisonError::into_inner);
     let errors = match state.config_file() {
         None => vec!["the gateway was started without a configuration file".to_owned()],
         Some(path) => load(path).and_then(|config| apply(state, config)).err().unwrap_or_default(),
     };
+    // Shown before it is told: who reads the log finds it on `/readyz`.
+    state.reload_errors.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&errors);
     for error in &errors {
         tracing::error!("reload refused, the old configuration stays: {error}");
     }
     if errors.is_empty() {
         tracing::info!(version = state.snapshot().version, "configuration reloaded");
     }
-    state.reload_errors.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&errors);
     errors
 }
 
