@@ -120,6 +120,22 @@ mod tests {
     }
 
     #[test]
+    fn loopback_is_what_the_connection_says() {
+        for (peer, local) in [
+            ("127.0.0.1:5000", true),
+            ("127.8.9.10:5000", true),
+            ("[::1]:5000", true),
+            ("[::ffff:127.0.0.1]:5000", true),
+            ("10.0.0.1:5000", false),
+            ("[::ffff:10.0.0.1]:5000", false),
+            ("[fe80::1]:5000", false),
+        ] {
+            assert_eq!(from_loopback(Some(peer.parse().unwrap())), local, "{peer}");
+        }
+        assert!(!from_loopback(None), "who cannot be told is nobody");
+    }
+
+    #[test]
     fn keys_come_as_bearer_or_header() {
         let of = |name: &'static str, value: &'static str| {
             let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);

@@ -16,7 +16,7 @@ fn admin_asks_for_its_own_token_once_there_is_one() {
         ("GET", "/admin/x"),
     ];
     for (method, path) in paths {
-        for wrong in [&[][..], &[("authorization", "Bearer other")], &[("authorization", "Bearer admin-secre")]] {
+        for wrong in [&[][..], &[("authorization", "Bearer other")], &[("authorization", "Bearer admin-secreT")]] {
             let headers = [&[("content-type", "application/json")], wrong].concat();
             let reply = client.call(method, path, &headers, b"{}");
             assert_eq!(

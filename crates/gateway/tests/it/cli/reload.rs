@@ -89,6 +89,16 @@ fn a_mistake_keeps_the_old_configuration_and_is_shown_until_it_is_mended() {
     }
 }
 
+/// Without a file there is nothing to reload: said, and not the end of the process.
+#[test]
+fn a_gateway_without_a_file_survives_sighup() {
+    let gateway = Gateway::in_folder(super::gateway::Folder::new(), &[], &[]);
+    gateway.signal("HUP");
+    assert!(gateway.logged(0, "without a configuration file").contains("the old configuration stays"));
+    assert_eq!(gateway.get("/v1/models").status, 200);
+    assert_eq!(configuration(&gateway)["reload_errors"].as_array().unwrap().len(), 1);
+}
+
 /// A file that is gone is an error as well, and not an empty configuration.
 #[test]
 fn a_missing_file_keeps_the_old_configuration() {

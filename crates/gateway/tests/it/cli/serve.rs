@@ -149,6 +149,27 @@ fn beyond_loopback_it_needs_keys_or_an_explicit_word() {
     assert_eq!(gateway.get("/v1/models").status, 200);
 }
 
+#[test]
+fn storage_that_cannot_be_used_is_named() {
+    let folder = Folder::new();
+    folder.write("letter.txt", "Dear Sir or Madam, this is no database at all, however long it is read.");
+    for (storage, said) in [
+        ("sqlite:no/such/folder/waypost.db", "no/such/folder/waypost.db"),
+        ("sqlite:letter.txt", "letter.txt is not an SQLite database"),
+    ] {
+        folder.write("waypost.yaml", &CONFIG.replace("sqlite:waypost.db", storage));
+        for command in [&["serve"][..], &["report"]] {
+            let ran = folder.run(command);
+            assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+            assert!(ran.err.contains(said), "{command:?}: {ran:?}");
+        }
+    }
+    folder.write("waypost.yaml", &CONFIG.replace("sqlite:waypost.db", "memory"));
+    let ran = folder.run(&["report"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("only the running gateway can read it"), "{ran:?}");
+}
+
 /// A pipe that ends early (`| head -1`) is not a failure.
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
