@@ -40,8 +40,8 @@ pub enum Kind {
     ModelNotFound,
     /// Unknown path.
     NotFound,
-    /// Known path, other method.
-    MethodNotAllowed,
+    /// Known path, other method; the methods that it takes, as `allow` lists them.
+    MethodNotAllowed(&'static str),
     /// The client was too slow to send its request.
     RequestTimeout,
     /// Over the body limit.
@@ -75,7 +75,7 @@ impl Kind {
             Self::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed", "permission_error"),
             Self::ModelNotFound => (StatusCode::NOT_FOUND, "model_not_found", INVALID),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", INVALID),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout", INVALID),
             Self::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", INVALID),
             Self::RateLimitExceeded => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "rate_limit_error"),

@@ -2,13 +2,13 @@
 
 use super::stream::StreamBody;
 use crate::account::Account;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::server::Body;
 use crate::simulate::SIMULATED;
 use crate::snapshot::header_value;
 use crate::store::RequestOutcome;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use waypost_core::registry::Dialect;
 use waypost_core::units::RequestId;
@@ -54,6 +54,11 @@ impl Replies for Reply {
         if let Some(wait) = error.retry_after {
             // Whole seconds, rounded up: a client must not come back too early.
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        match error.kind {
+            Kind::MethodNotAllowed(allowed) => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Kind::InvalidApiKey => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            _ => {}
         }
         if let Some(account) = account {
             decided(headers, account);
