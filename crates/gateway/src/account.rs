@@ -109,7 +109,7 @@ impl Account {
             ticket,
             begun: now,
             first_token: None,
-            price: candidate.price,
+            price: candidate.price(&self.snapshot.config.registry).copied(),
             estimated_input: candidate.estimate.input_tokens,
             sent: false,
             text_bytes: 0,
@@ -282,5 +282,5 @@ fn settled_usage(current: &Current) -> (Usage, bool) {
 }
 
 fn upstream_name(candidate: &Candidate, endpoint: &Arc<str>) -> Arc<str> {
-    candidate.upstream_name.as_ref().unwrap_or(endpoint).clone()
+    candidate.upstream_name().unwrap_or(endpoint).clone()
 }

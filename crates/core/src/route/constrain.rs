@@ -138,7 +138,6 @@ pub(super) struct Search<'a> {
     pub passed: Vec<Candidate>,
     pub excluded: Vec<Exclusion>,
     /// Excluded only because of a rate-limit hint: they return if nothing else is left.
-    limited: Vec<(Candidate, Duration)>,
     /// Some exclusion would not have happened without the caller's hints.
     hints_excluded: bool,
     pub fell_back: bool,
@@ -169,7 +168,7 @@ impl<'a> Search<'a> {
         // A rule that cannot be evaluated holds: compliance fails closed.
         let holds = config.compliance.iter().filter(|rule| rule.when.test(vars.read()).unwrap_or(true));
         let compliance = holds.flat_map(|rule| &rule.require).collect();
-        let (passed, excluded, limited) = (Vec::new(), Vec::new(), Vec::new());
+        let (passed, excluded) = (Vec::new(), Vec::new());
         Self {
             config,
             ask,
@@ -180,7 +179,6 @@ impl<'a> Search<'a> {
             compliance,
             passed,
             excluded,
-            limited,
             hints_excluded: false,
             fell_back: false,
             exact: Default::default(),
@@ -219,26 +217,16 @@ impl<'a> Search<'a> {
                 self.consider(&self.plain(model));
             }
         }
-        // A rate-limit hint only orders: it never takes the last one.
-        let limited = std::mem::take(&mut self.limited);
-        if self.passed.is_empty() {
-            self.passed.extend(limited.into_iter().map(|(c, _)| c));
-        } else {
-            let reason = |(c, left): (Candidate, _)| Exclusion { model: c.model, reason: Reason::RateLimited(left) };
-            self.excluded.extend(limited.into_iter().map(reason));
-        }
     }
 
     fn plain(&self, model: ModelIx) -> Pinned {
-        Pinned { model, provider: None, upstream_name: None, price: self.config.registry.model(model).price }
+        Pinned { model, provider: None, passed_through: None }
     }
 
     fn consider(&mut self, pin: &Pinned) {
         match self.check(pin, Check::Full) {
-            Ok(candidate) => match self.rate_limit(pin) {
-                Some(left) => self.limited.push((candidate, left)),
-                None => self.passed.push(candidate),
-            },
+            // A rate-limit hint only orders: the model still stands behind the others, should they fail.
+            Ok(candidate) => self.passed.push(Candidate { rate_limited: self.rate_limit(pin).is_some(), ..candidate }),
             Err(reason) => {
                 let by_cap = matches!(
                     reason,
@@ -315,7 +303,7 @@ impl<'a> Search<'a> {
         let mut estimate = Estimate {
             input_tokens: input,
             output_tokens: output,
-            cost: estimate::cost(pin.price.as_ref(), input, output, n),
+            cost: estimate::cost(self.price(pin), input, output, n),
             latency_ms: estimate::latency_ms(self.live, self.endpoints(pin), output, self.now.instant),
             quality: model.quality.of(self.ask.profile.task),
         };
@@ -328,8 +316,16 @@ impl<'a> Search<'a> {
             Status::Deprecated | Status::Degraded | Status::Active => {}
         }
         self.breaker(pin)?;
-        let (model, provider, upstream_name, price) = (pin.model, pin.provider, pin.upstream_name.clone(), pin.price);
-        Ok(Candidate { model, provider, upstream_name, price, estimate, score: 0.0, degraded: false })
+        let (model, provider, passed_through) = (pin.model, pin.provider, pin.passed_through.clone());
+        let (score, degraded, rate_limited) = (0.0, false, false);
+        Ok(Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited })
+    }
+
+    fn price<'b>(&'b self, pin: &'b Pinned) -> Option<&'b Price> {
+        match &pin.passed_through {
+            Some(passed) => passed.price.as_ref(),
+            None => self.config.registry.model(pin.model).price.as_ref(),
+        }
     }
 
     fn tags(&self, model: &Model) -> Result<(), Reason> {
@@ -365,7 +361,7 @@ impl<'a> Search<'a> {
             if i128::from(cost.0).abs_diff(cap.0.into()) * 10 < u128::from(cap.0.unsigned_abs()) {
                 estimate.input_tokens = self.exact_tokens(model.tokenizer);
                 let n = self.ask.profile.n;
-                cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n)
+                cost = estimate::cost(self.price(pin), estimate.input_tokens, estimate.output_tokens, n)
                     .unwrap_or(cost);
                 estimate.cost = Some(cost);
             }

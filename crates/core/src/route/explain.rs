@@ -59,6 +59,8 @@ struct CandidateView<'a> {
     degraded: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     quality_is_prior: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rate_limited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_name: Option<&'a str>,
 }
@@ -127,7 +129,8 @@ fn candidate_view<'a>(registry: &'a Registry, c: &'a Candidate, pareto: bool) ->
         pareto,
         degraded: c.degraded,
         quality_is_prior: model.quality.prior,
-        upstream_name: c.upstream_name.as_deref(),
+        rate_limited: c.rate_limited,
+        upstream_name: c.upstream_name().map(|name| &**name),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::health::EndpointView;
 use crate::hints::Hints;
 use crate::policy::Strategy;
 use crate::profile::{Profile, Task};
-use crate::registry::{EndpointIx, ModelIx, Price, ProviderIx, Tokenizer};
+use crate::registry::{EndpointIx, ModelIx, Price, ProviderIx, Registry, Tokenizer};
 use crate::units::{Now, Rng};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -64,16 +64,40 @@ pub struct Candidate {
     pub model: ModelIx,
     /// Only its endpoints at this provider (`provider/model`).
     pub provider: Option<ProviderIx>,
-    /// The name to send upstream where it is not the endpoint's own (`passthrough`).
-    pub upstream_name: Option<Arc<str>>,
-    /// Prices that hold for it; `None`: unknown.
-    pub price: Option<Price>,
+    /// What is forwarded under a name that the registry does not know.
+    pub passed_through: Option<Arc<PassedThrough>>,
     /// What it is expected to do.
     pub estimate: Estimate,
     /// By the strategy: higher goes first.
     pub score: f64,
     /// An emergency model, or the global fallback: its use is marked.
     pub degraded: bool,
+    /// Every endpoint in service asked to be left alone for a while: goes behind those that did not.
+    pub rate_limited: bool,
+}
+
+/// A name that a provider takes though the registry does not know it (`passthrough: true`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassedThrough {
+    /// The model's name at the provider.
+    pub name: Arc<str>,
+    /// Where the catalogue knows it.
+    pub price: Option<Price>,
+}
+
+impl Candidate {
+    /// Prices that hold for it; `None`: unknown.
+    pub fn price<'a>(&'a self, registry: &'a Registry) -> Option<&'a Price> {
+        match &self.passed_through {
+            Some(passed) => passed.price.as_ref(),
+            None => registry.model(self.model).price.as_ref(),
+        }
+    }
+
+    /// The name to send upstream where it is not the endpoint's own.
+    pub fn upstream_name(&self) -> Option<&Arc<str>> {
+        self.passed_through.as_ref().map(|passed| &passed.name)
+    }
 }
 
 /// What was decided, and why.

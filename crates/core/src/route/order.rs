@@ -19,8 +19,11 @@ pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut 
     let config = search.config();
     let status = |c: &Candidate| config.registry.model(c.model).status;
     let preferred = proposal.policy.tasks[search.task().index()];
-    // What goes before the score: the task's own model, then models in full service.
-    let rank = |c: &Candidate| (Some(c.model) != preferred, matches!(status(c), Status::Degraded | Status::Deprecated));
+    // What goes before the score: models that may be asked now, the task's own model, models in full service.
+    let rank = |c: &Candidate| {
+        let served_less = matches!(status(c), Status::Degraded | Status::Deprecated);
+        (c.rate_limited, Some(c.model) != preferred, served_less)
+    };
     passed.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.score.total_cmp(&a.score)));
     passed
 }

@@ -1,10 +1,10 @@
 //! From the name that the client sent to who proposes the candidates: a pin, a route or stage, `auto`.
 
-use super::{Ask, LazyVars, Refusal, RefusalKind};
+use super::{Ask, LazyVars, PassedThrough, Refusal, RefusalKind};
 use crate::config::Config;
 use crate::hints::Prefer;
 use crate::policy::{Policy, Strategy, Weights};
-use crate::registry::{ModelIx, Price, ProviderIx};
+use crate::registry::{ModelIx, ProviderIx};
 use crate::units::NanoUsd;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -58,8 +58,7 @@ pub(super) struct Proposal<'a> {
 pub(super) struct Pinned {
     pub model: ModelIx,
     pub provider: Option<ProviderIx>,
-    pub upstream_name: Option<Arc<str>>,
-    pub price: Option<Price>,
+    pub passed_through: Option<Arc<PassedThrough>>,
 }
 
 /// Floor and caps.
@@ -206,8 +205,7 @@ fn allowed(config: &Config, ask: &Ask<'_>, route: Option<usize>, stage: Option<u
 /// INTERFACE.md, "Model names": the order of resolution.
 fn name(config: &Config, name: &str) -> Result<Named, Refusal> {
     if let Some(model) = config.registry.find(name) {
-        let price = config.registry.model(model).price;
-        return Ok(Named::Pin(Pinned { model, provider: None, upstream_name: None, price }));
+        return Ok(Named::Pin(Pinned { model, provider: None, passed_through: None }));
     }
     if name == "auto" {
         return Ok(Named::Auto);
@@ -239,12 +237,12 @@ fn at_provider(config: &Config, name: &str) -> Option<Pinned> {
         here.any(|e| &*model.name == rest || &*e.name == rest)
     };
     if let Some(model) = registry.model_ixs().find(serves) {
-        let price = registry.model(model).price;
-        return Some(Pinned { model, provider: Some(at), upstream_name: None, price });
+        return Some(Pinned { model, provider: Some(at), passed_through: None });
     }
     let model = registry.passthrough(at).filter(|_| !rest.is_empty())?;
     let price = crate::catalogue::find(Some(provider), rest).and_then(|f| f.price);
-    Some(Pinned { model, provider: None, upstream_name: Some(rest.into()), price })
+    let passed = PassedThrough { name: rest.into(), price };
+    Some(Pinned { model, provider: None, passed_through: Some(Arc::new(passed)) })
 }
 
 fn route(config: &Config, name: &str) -> Result<usize, Refusal> {

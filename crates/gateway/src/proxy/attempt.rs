@@ -143,7 +143,7 @@ impl Exchange<'_> {
         let endpoint = registry.endpoint(self.attempt.endpoint);
         let provider = registry.provider(endpoint.provider);
         let candidate = &account.decision.candidates[self.attempt.candidate];
-        let name = candidate.upstream_name.clone().unwrap_or_else(|| endpoint.name.clone());
+        let name = candidate.upstream_name().unwrap_or(&endpoint.name).clone();
         let forward = Forward { model: &name, usage: provider.stream_usage, cap: None };
         let body = prepared.scan.upstream_body(&prepared.body, &forward);
         account.sent();

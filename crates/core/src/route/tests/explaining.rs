@@ -84,7 +84,7 @@ fn it_agrees_with_the_decision() {
             for (json, c) in candidates.iter().zip(&d.candidates) {
                 assert_eq!(json["model"], *w.config.registry.model(c.model).name);
                 assert_eq!(json["cost_usd"].as_f64(), c.estimate.cost.map(NanoUsd::usd));
-                assert_eq!(json["upstream_name"].as_str(), c.upstream_name.as_deref());
+                assert_eq!(json["upstream_name"].as_str(), c.upstream_name().map(|n| &**n));
                 assert_eq!(json["degraded"] == true, c.degraded);
                 assert!((json["score"].as_f64().expect("a score") - c.score).abs() < 1e-6);
             }

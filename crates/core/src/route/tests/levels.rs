@@ -106,7 +106,7 @@ fn provider_and_model_name_a_model_there() {
         let d = w.decide(&ask(asked_for));
         let [c] = d.candidates.as_slice() else { panic!("{asked_for}: {}", w.show(&d)) };
         assert_eq!(&*registry.model(c.model).name, model, "{asked_for}");
-        assert_eq!(c.upstream_name.as_deref(), upstream, "{asked_for}");
+        assert_eq!(c.upstream_name().map(|n| &**n), upstream, "{asked_for}");
         let endpoints = &registry.model(c.model).endpoints;
         let mut at = endpoints.iter().map(|e| registry.endpoint(*e).provider);
         let at = c.provider.or_else(|| at.next()).map(|p| &*registry.provider(p).name);
@@ -133,14 +133,14 @@ fn a_provider_pin_uses_only_its_own_endpoints() {
 fn what_is_passed_through_has_the_catalogues_price_or_none() {
     let w = World::new("providers: { openai: { api_key: sk, passthrough: true } }\nmodels: { gpt-4o: {} }");
     let known = w.decide(&ask("openai/gpt-4o-mini"));
-    assert_eq!(known.candidates[0].price.map(|p| (p.input, p.output)), Some((150_000_000, 600_000_000)));
+    assert_eq!(known.candidates[0].price(&w.config.registry).map(|p| (p.input, p.output)), Some((150_000_000, 600_000_000)));
     assert_eq!(known.candidates[0].estimate.cost, Some(usd(1000.0 * 0.15e-6 + 300.0 * 0.60e-6)));
     let unknown = w.decide(&ask("openai/brand-new"));
-    assert_eq!((unknown.candidates[0].price, unknown.candidates[0].estimate.cost), (None, None));
+    assert_eq!((unknown.candidates[0].price(&w.config.registry), unknown.candidates[0].estimate.cost), (None, None));
     let capped = asked("openai/brand-new", |r| r.hints.max_cost = Some(usd(1.0)));
     assert_eq!(w.shown(&capped), "pin pin: | openai/*:no_price ! ConstraintViolated");
     // A model of the registry is not passed through under another name.
-    assert_eq!(w.decide(&ask("openai/gpt-4o")).candidates[0].upstream_name, None);
+    assert_eq!(w.decide(&ask("openai/gpt-4o")).candidates[0].upstream_name(), None);
 }
 
 #[test]
