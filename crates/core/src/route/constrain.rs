@@ -5,7 +5,7 @@
 use super::resolve::{Level, Limits, Pinned, Proposal};
 use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
 use crate::config::Config;
-use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Status, Tokenizer};
+use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Price, Status, Tokenizer};
 use crate::units::{Instant, NanoUsd, Now};
 use std::cell::OnceCell;
 use std::fmt;

@@ -1,0 +1,144 @@
+//! What the core costs a request: `cargo bench -p waypost-bench --bench core -- [FILTER]`.
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use waypost::live::LiveView;
+use waypost::snapshot::Snapshot;
+use waypost_bench::stream;
+use waypost_core::config;
+use waypost_core::dialect::gate::StreamGate;
+use waypost_core::dialect::openai;
+use waypost_core::expr::Headers;
+use waypost_core::hints::Hints;
+use waypost_core::profile::{Declared, Profile, profile};
+use waypost_core::registry::Tokenizer;
+use waypost_core::route::{Ask, Decision, decide};
+use waypost_core::scan::{Scan, scan_chat};
+use waypost_core::splice::Forward;
+use waypost_core::tokens;
+use waypost_core::units::{Instant, Now, Rng};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A chat request of 1.4 KB, and the same as a stream.
+const REQUEST: &[u8] = include_bytes!("../data/request.json");
+const REQUEST_STREAM: &[u8] = include_bytes!("../data/request_stream.json");
+const COMPLETION: &[u8] = include_bytes!("../data/completion.json");
+/// Twenty models, a route over nineteen of them.
+const CONFIG: &str = include_str!("../../crates/core/tests/fixtures/config/bench.yaml");
+const NOW: Now = Now { instant: Instant(1_000_000_000), unix_ms: 1_795_000_000_000 };
+
+fn snapshot() -> Snapshot {
+    let parsed = config::parse(CONFIG, &|_| None, jiff::civil::date(2026, 11, 20)).expect("the fixture is right");
+    Snapshot::build(parsed.config, None).expect("the fixture can be served")
+}
+
+fn decided(snapshot: &Snapshot, body: &[u8], scan: &Scan, profile: &Profile, model: &str) -> Decision {
+    let headers: &Headers<'_> = &|visit: &mut dyn FnMut(&str, &str)| visit("content-type", "application/json");
+    let ask = Ask {
+        model,
+        profile,
+        hints: &Hints::default(),
+        tags: &[],
+        key: snapshot.config.keys.first(),
+        headers,
+        exact_tokens: &|tokenizer| tokens::count_chat(body, scan, tokenizer),
+    };
+    let live = LiveView { snapshot, now: NOW.instant };
+    decide(&snapshot.config, &ask, &live, NOW, &mut Rng::new(1))
+}
+
+fn scanned(body: &[u8]) -> Scan {
+    scan_chat(body).expect("the request is right")
+}
+
+fn request(c: &mut Criterion) {
+    let snapshot = snapshot();
+    let scan = scanned(REQUEST);
+    let profiled = profile(REQUEST, &scan, Declared::default());
+    assert!(!decided(&snapshot, REQUEST, &scan, &profiled, "route/bench-json").candidates.is_empty());
+
+    let mut group = c.benchmark_group("request of 1.4 KB");
+    group.throughput(Throughput::Bytes(REQUEST.len() as u64));
+    group.bench_function("scan", |b| b.iter(|| scanned(black_box(REQUEST))));
+    group.bench_function("profile", |b| b.iter(|| profile(black_box(REQUEST), &scan, Declared::default())));
+    group.bench_function("decide over 20 models", |b| {
+        b.iter(|| decided(&snapshot, REQUEST, &scan, black_box(&profiled), "route/bench-json"));
+    });
+    group.bench_function("scan, profile, decide", |b| {
+        b.iter(|| {
+            let scan = scanned(black_box(REQUEST));
+            let profiled = profile(REQUEST, &scan, Declared::default());
+            decided(&snapshot, REQUEST, &scan, &profiled, "route/bench-json")
+        });
+    });
+    group.finish();
+}
+
+fn count(c: &mut Criterion) {
+    tokens::load(Tokenizer::O200k);
+    let mut group = c.benchmark_group("exact token count");
+    let scan = scanned(REQUEST);
+    group.throughput(Throughput::Bytes(REQUEST.len() as u64));
+    group.bench_function("1.4 KB", |b| b.iter(|| tokens::count_chat(black_box(REQUEST), &scan, Tokenizer::O200k)));
+
+    let text: String = scan.texts.iter().map(|t| String::from_utf8_lossy(&REQUEST[t.range.clone()])).collect();
+    let large = text.repeat((1 << 20) / text.len() + 1);
+    group.throughput(Throughput::Bytes(large.len() as u64)).sample_size(10);
+    group.bench_function("1 MB", |b| b.iter(|| tokens::count(Tokenizer::O200k, black_box(&large))));
+    group.finish();
+}
+
+/// A stream that is passed on: the figure of `Throughput::Elements` is chunks a second.
+fn pass(c: &mut Criterion) {
+    let chunks = stream(60);
+    let mut group = c.benchmark_group("stream of 60 tokens");
+    group.throughput(Throughput::Elements(chunks.len() as u64));
+    group.bench_function("a chunk an event", |b| b.iter(|| passed(black_box(&chunks))));
+    // As the network may cut it: three events and a half in a chunk.
+    let joined = Bytes::from(chunks.concat());
+    let cut: Vec<_> = (0..joined.len()).step_by(1000).map(|i| joined.slice(i..joined.len().min(i + 1000))).collect();
+    group.bench_function("chunks of 1,000 bytes", |b| b.iter(|| passed(black_box(&cut))));
+    group.finish();
+}
+
+fn passed(chunks: &[Bytes]) -> usize {
+    let (mut gate, mut out, mut bytes) = (StreamGate::openai(false), Vec::new(), 0);
+    for chunk in chunks {
+        gate.push(chunk, &mut out).expect("the stream is right");
+        bytes += out.drain(..).map(|b| b.len()).sum::<usize>();
+    }
+    gate.finish(&mut out).expect("the stream ends");
+    bytes
+}
+
+/// All that the core does for one request, end to end.
+fn path(c: &mut Criterion) {
+    let snapshot = snapshot();
+    let forward = |body: &Bytes, model: &str| {
+        let scan = scanned(body);
+        let profiled = profile(body, &scan, Declared::default());
+        let decision = decided(&snapshot, body, &scan, &profiled, model);
+        let chosen = decision.chosen().expect("somebody may answer").model;
+        let model = &snapshot.config.registry.model(chosen).name;
+        scan.upstream_body(body, &Forward { model, usage: true, cap: None })
+    };
+    let mut group = c.benchmark_group("whole path of the core");
+    let body = Bytes::from_static(REQUEST);
+    group.bench_function("answer", |b| {
+        b.iter(|| {
+            let sent = forward(black_box(&body), "route/bench-json");
+            (sent, openai::inspect_completion(black_box(COMPLETION)).expect("the answer is right"))
+        });
+    });
+    let (body, chunks) = (Bytes::from_static(REQUEST_STREAM), stream(60));
+    group.bench_function("stream of 60 tokens", |b| {
+        b.iter(|| (forward(black_box(&body), "route/bench-sim"), passed(black_box(&chunks))));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, request, count, pass, path);
+criterion_main!(benches);
