@@ -293,7 +293,7 @@ pub enum Status {
     /// In service.
     #[default]
     Active,
-    /// In service, but ordered after active models of equal score.
+    /// In service, but tried after every active model.
     Degraded,
     /// Only a pin reaches it, with a warning in the reason.
     Deprecated,
@@ -454,12 +454,12 @@ pub struct Usage {
 impl Price {
     /// What `usage` costs: summed in 128 bits, divided once, rounded half up.
     pub fn cost(&self, usage: &Usage) -> NanoUsd {
-        NanoUsd(((self.micro_cost(usage) + 500_000) / 1_000_000) as i64)
+        NanoUsd(divided(self.micro_cost(usage) + 500_000))
     }
 
     /// As [`Price::cost`], rounded up: for reservations and caps.
     pub fn cost_ceil(&self, usage: &Usage) -> NanoUsd {
-        NanoUsd(((self.micro_cost(usage) + 999_999) / 1_000_000) as i64)
+        NanoUsd(divided(self.micro_cost(usage) + 999_999))
     }
 
     /// Tokens times rates, in nano-dollars per million.
@@ -477,6 +477,14 @@ impl Price {
             + term(u.cache_write_tokens, write.unwrap_or(input))
             + term(u.output_tokens.saturating_sub(u.reasoning_tokens), output)
             + term(u.reasoning_tokens, reasoning.unwrap_or(output))
+    }
+}
+
+/// A million of them are one nano-dollar. Saturates; nearly every sum fits 64 bits, where division is quick.
+fn divided(micro: i128) -> i64 {
+    match i64::try_from(micro) {
+        Ok(micro) => micro / 1_000_000,
+        Err(_) => i64::try_from(micro / 1_000_000).unwrap_or(i64::MAX),
     }
 }
 

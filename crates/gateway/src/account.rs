@@ -9,7 +9,7 @@ use crate::store::{AttemptRecord, RequestOutcome, RequestRecord};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use waypost_core::attempt::{Attempt, Failure};
+use waypost_core::attempt::{Attempt, Failure, Timeout};
 use waypost_core::health::{EndpointHealth, Observed, Ticket, Verdict};
 use waypost_core::profile::Profile;
 use waypost_core::registry::{ModelIx, Price, ProviderIx, Usage};
@@ -109,7 +109,7 @@ impl Account {
             ticket,
             begun: now,
             first_token: None,
-            price: candidate.price,
+            price: candidate.price(&self.snapshot.config.registry).copied(),
             estimated_input: candidate.estimate.input_tokens,
             sent: false,
             text_bytes: 0,
@@ -172,12 +172,26 @@ impl Account {
     /// The attempt failed.
     pub fn failed(&mut self, failure: &Failure, now: Instant) {
         let Some(current) = self.current.take() else { return };
-        // An error status bills nothing; what was sent and never answered, or broke off, may have been billed.
+        // An error bills nothing, whether the status line says it or the body does; what was sent and never answered, or
+        // broke off, may have been billed.
         let answered = current.text_bytes > 0 || current.usage.is_some();
-        let silent = !matches!(failure, Failure::Connect | Failure::Tls | Failure::Invalid(_));
+        let unsent = matches!(failure, Failure::Connect | Failure::Tls | Failure::Timeout(Timeout::Connect));
+        let silent = !unsent && !matches!(failure, Failure::Invalid(_) | Failure::Http { .. });
         let billed = current.sent && matches!(current.status, 0 | 200) && (answered || silent);
         let (usage, estimated) = if billed { settled_usage(&current) } else { (Usage::default(), false) };
         self.end(current, failure.name(), failure.verdict(), usage, estimated, now);
+    }
+
+    /// The answer of an attempt that had counted as failed (an empty one) is the answer after all.
+    pub fn stands(&mut self, attempt: Attempt) {
+        self.last = Some(attempt);
+        let registry = &self.snapshot.config.registry;
+        let Some(record) = self.record.as_mut() else { return };
+        record.model = Some(registry.model(attempt.model).name.clone());
+        record.degraded = attempt.degraded;
+        let made = record.attempts.get(attempt.number as usize - 1);
+        let best = self.snapshot.baseline.and_then(|b| registry.model(b).price);
+        record.baseline_cost = made.zip(best).map(|(made, price)| price.cost(&made.usage));
     }
 
     fn end(
@@ -238,7 +252,8 @@ impl Account {
         let draw = Rng::new(record.id.0 as u64).next_f64();
         if self.snapshot.sampler.should_store(must, draw, now) {
             let detail = explain(&self.snapshot.config, &self.profile, &self.decision);
-            record.decision = Some(detail.to_string().into_boxed_str());
+            let text = serde_json::to_string(&detail).expect("an explanation has string keys and no fallible part");
+            record.decision = Some(text.into_boxed_str());
         }
         self.state.ledger.record(*record);
     }
@@ -267,5 +282,5 @@ fn settled_usage(current: &Current) -> (Usage, bool) {
 }
 
 fn upstream_name(candidate: &Candidate, endpoint: &Arc<str>) -> Arc<str> {
-    candidate.upstream_name.as_ref().unwrap_or(endpoint).clone()
+    candidate.upstream_name().unwrap_or(endpoint).clone()
 }

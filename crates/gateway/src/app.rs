@@ -11,9 +11,10 @@ use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use waypost_core::config::Config;
 use waypost_core::health::BreakerEvent;
 use waypost_core::registry::EndpointIx;
@@ -36,9 +37,13 @@ pub struct State {
     pub draining: AtomicBool,
     /// What was wrong with the last reload; empty where it was taken.
     pub reload_errors: Mutex<Vec<String>>,
+    /// Held by the reload that is under way.
+    pub(crate) reloading: Mutex<()>,
     /// The newest breaker transitions, for `/admin/breakers`.
     breaker_log: Mutex<VecDeque<LoggedTransition>>,
     tls: Arc<Tls>,
+    /// Where it listens, whatever the configuration says by now.
+    address: OnceLock<SocketAddr>,
     /// What the configuration was read from.
     config_file: Option<PathBuf>,
     /// What makes this process's request ids its own.
@@ -75,6 +80,17 @@ impl State {
     /// What the configuration was read from, where it was a file.
     pub fn config_file(&self) -> Option<&Path> {
         self.config_file.as_deref()
+    }
+
+    /// Where the gateway listens; before it does, where the configuration says that it should.
+    pub fn address(&self) -> SocketAddr {
+        self.address.get().copied().unwrap_or_else(|| self.snapshot().config.server.listen)
+    }
+
+    /// The listener is open.
+    pub(crate) fn listens(&self, address: SocketAddr) {
+        // Once a process: there is one listener.
+        let _ = self.address.set(address);
     }
 
     /// Puts the next configuration in force; requests that run keep theirs.
@@ -154,8 +170,10 @@ impl App {
             retry_budget: RetryBudget::default(),
             draining: AtomicBool::new(false),
             reload_errors: Mutex::default(),
+            reloading: Mutex::default(),
             breaker_log: Mutex::default(),
             tls: Arc::default(),
+            address: OnceLock::new(),
             config_file,
             id_prefix: RandomState::new().hash_one(std::process::id()),
             next_id: AtomicU64::new(0),

@@ -40,8 +40,8 @@ pub enum Kind {
     ModelNotFound,
     /// Unknown path.
     NotFound,
-    /// Known path, other method.
-    MethodNotAllowed,
+    /// Known path, other method; the methods that it takes, as `allow` lists them.
+    MethodNotAllowed(&'static str),
     /// The client was too slow to send its request.
     RequestTimeout,
     /// Over the body limit.
@@ -75,7 +75,7 @@ impl Kind {
             Self::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed", "permission_error"),
             Self::ModelNotFound => (StatusCode::NOT_FOUND, "model_not_found", INVALID),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", INVALID),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout", INVALID),
             Self::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", INVALID),
             Self::RateLimitExceeded => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "rate_limit_error"),
@@ -114,6 +114,12 @@ impl Error {
     pub fn openai_body(&self) -> Bytes {
         let (_, code, kind) = self.kind.wire();
         waypost_core::dialect::openai::error_body(&self.message, kind, Some(code), self.param.as_deref()).into()
+    }
+
+    /// The `error` member of that body.
+    pub fn openai_value(&self) -> serde_json::Value {
+        let body: serde_json::Value = serde_json::from_slice(&self.openai_body()).unwrap_or_default();
+        body["error"].clone()
     }
 
     /// The event that ends a stream of OpenAI's dialect that had begun.

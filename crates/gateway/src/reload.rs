@@ -34,22 +34,30 @@ pub fn today() -> jiff::civil::Date {
 
 /// Reloads the file that the gateway was started with; returns what was wrong.
 pub fn now(state: &Arc<State>) -> Vec<String> {
+    // One at a time: of two that read the file, the one that read it earlier must not win.
+    let _alone = state.reloading.lock().unwrap_or_else(PoisonError::into_inner);
     let errors = match state.config_file() {
         None => vec!["the gateway was started without a configuration file".to_owned()],
         Some(path) => load(path).and_then(|config| apply(state, config)).err().unwrap_or_default(),
     };
+    // Shown before it is told: who reads the log finds it on `/readyz`.
+    state.reload_errors.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&errors);
     for error in &errors {
         tracing::error!("reload refused, the old configuration stays: {error}");
     }
     if errors.is_empty() {
         tracing::info!(version = state.snapshot().version, "configuration reloaded");
     }
-    state.reload_errors.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&errors);
     errors
 }
 
 fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     let old = state.snapshot();
+    // The listener stays where it is, wherever the file says that the next one should be.
+    let (address, has_keys) = (state.address(), !config.keys.is_empty());
+    if let Some(refusal) = config::listen_refusal(address, config.server.auth, has_keys) {
+        return Err(vec![format!("the gateway listens on {address}: {refusal}")]);
+    }
     let mut fixed = Vec::new();
     if config.server.listen != old.config.server.listen {
         fixed.push("server.listen");
@@ -71,20 +79,29 @@ fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
 }
 
 /// What tells one version of a file from the next.
-fn fingerprint(path: &Path) -> Option<(SystemTime, u64)> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(SystemTime, u64);
+
+impl Fingerprint {
+    /// The file as it is now; `None` where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self(meta.modified().ok()?, meta.len()))
+    }
 }
 
-/// Looks at the file for ever and reloads when it has changed.
-pub async fn watch(state: Arc<State>, path: PathBuf) {
-    let mut seen = fingerprint(&path);
+/// Looks at the file for ever and reloads when it is no longer the one that was `read`. A file that still changes is
+/// left alone until two looks see the same: written in place it is empty or half there for a moment, and an empty file
+/// is a configuration, one that asks for no keys.
+pub async fn watch(state: Arc<State>, path: PathBuf, mut read: Option<Fingerprint>) {
+    let mut last = read;
     loop {
         tokio::time::sleep(LOOK).await;
-        let found = fingerprint(&path);
-        if found.is_some() && found != seen {
-            seen = found;
+        let found = Fingerprint::of(&path);
+        if found.is_some() && found != read && found == last {
+            read = found;
             now(&state);
         }
+        last = found;
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use waypost_core::config::Config;
 use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
-use waypost_core::registry::{Dialect, EndpointIx, ModelIx, Registry, Simulated, Status};
+use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status};
 
 /// One version of the configuration, ready to serve.
 #[derive(Debug)]
@@ -101,6 +101,13 @@ impl Snapshot {
             sampler: DecisionSampler::new(config.telemetry.decisions),
             config,
         })
+    }
+
+    /// A provider's text without our credentials, should it have echoed one.
+    pub fn scrub(&self, provider: ProviderIx, text: &str) -> String {
+        let provider = self.config.registry.provider(provider);
+        let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
+        secrets.filter(|s| s.expose().len() >= 6).fold(text.to_owned(), |t, s| t.replace(s.expose(), "***"))
     }
 
     fn origins(&self) -> Vec<Arc<Origin>> {

@@ -351,22 +351,9 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(String, b
 
 /// `; did you mean …?` with the nearest of `known`, or nothing where none is near.
 pub(super) fn suggestion<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    /// Bounds the work for absurd inputs.
-    const MOST: usize = 2000;
-    let length = name.chars().count();
-    if length > 100 {
-        return String::new();
-    }
-    let lower = name.to_ascii_lowercase();
-    let near = known.take(MOST).filter(|k| !k.is_empty() && k.len() <= 100).map(|k| {
-        let distance = strsim::damerau_levenshtein(&lower, &k.to_ascii_lowercase());
-        // A name inside the other is near too: `gpt-4o` and `openai/gpt-4o`.
-        let inside = lower.len() >= 3 && k.len() >= 3 && (k.contains(&lower) || lower.contains(k));
-        (if inside { distance.min(2) } else { distance }, k)
-    });
-    match near.min_by_key(|(distance, _)| *distance) {
-        Some((distance, k)) if distance <= (length / 3).max(1) => format!("; did you mean `{k}`?"),
-        _ => String::new(),
+    match crate::nearest::nearest(name, known, 1).first() {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => String::new(),
     }
 }
 

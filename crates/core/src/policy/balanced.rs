@@ -9,8 +9,9 @@ use crate::profile::Profile;
 use crate::registry::Registry;
 use crate::route::Candidate;
 
-/// A cost so many times the least one scores 0.
-const COST_SPAN: f32 = 1000.0;
+/// A cost so many times the least one scores 0: about the span of the market, so that a frontier model at forty times the
+/// price of a small one still wins the requests that read as hard (complexity above 0.6 or so), under default weights.
+const COST_SPAN: f32 = 10_000.0;
 /// A latency so many times the least one scores 0.
 const LATENCY_SPAN: f32 = 100.0;
 /// The complexity at which a model has just its configured quality.

@@ -45,8 +45,8 @@ mod tests {
 
     fn candidate(i: u16, usd: f64, quality: f32) -> Candidate {
         let estimate = Estimate { cost: Some(NanoUsd::from_usd(usd)), quality: Some(quality), ..Estimate::default() };
-        let (provider, upstream_name, price) = (None, None, None);
-        Candidate { model: ModelIx(i), provider, upstream_name, price, estimate, score: 0.0, degraded: false }
+        let (provider, passed_through, degraded, rate_limited) = (None, None, false, false);
+        Candidate { model: ModelIx(i), provider, passed_through, estimate, score: 0.0, degraded, rate_limited }
     }
 
     fn first(lambda: Lambda) -> u16 {

@@ -5,8 +5,9 @@
 use super::resolve::{Level, Limits, Pinned, Proposal};
 use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
 use crate::config::Config;
-use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Status};
+use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Price, Status, Tokenizer};
 use crate::units::{Instant, NanoUsd, Now};
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,10 +138,11 @@ pub(super) struct Search<'a> {
     pub passed: Vec<Candidate>,
     pub excluded: Vec<Exclusion>,
     /// Excluded only because of a rate-limit hint: they return if nothing else is left.
-    limited: Vec<(Candidate, Duration)>,
     /// Some exclusion would not have happened without the caller's hints.
     hints_excluded: bool,
     pub fell_back: bool,
+    /// Exact input tokens by each tokenizer: a long prompt takes milliseconds, and many models may ask.
+    exact: [OnceCell<u32>; 2],
 }
 
 /// Which constraints hold for a model.
@@ -166,7 +168,7 @@ impl<'a> Search<'a> {
         // A rule that cannot be evaluated holds: compliance fails closed.
         let holds = config.compliance.iter().filter(|rule| rule.when.test(vars.read()).unwrap_or(true));
         let compliance = holds.flat_map(|rule| &rule.require).collect();
-        let (passed, excluded, limited) = (Vec::new(), Vec::new(), Vec::new());
+        let (passed, excluded) = (Vec::new(), Vec::new());
         Self {
             config,
             ask,
@@ -177,9 +179,9 @@ impl<'a> Search<'a> {
             compliance,
             passed,
             excluded,
-            limited,
             hints_excluded: false,
             fell_back: false,
+            exact: Default::default(),
         }
     }
 
@@ -202,42 +204,29 @@ impl<'a> Search<'a> {
         } else {
             let policy = &self.proposal.policy;
             let all;
-            let candidates: &[ModelIx] = if !policy.candidates.is_empty() {
+            let candidates: &[ModelIx] = if let Some(own) = &self.proposal.own {
+                std::slice::from_ref(own)
+            } else if !policy.candidates.is_empty() {
                 &policy.candidates
-            } else if self.proposal.level == Level::Stage {
-                &[]
             } else {
                 all = self.config.registry.model_ixs().collect::<Vec<_>>();
                 &all
             };
             self.passed.reserve(candidates.len());
-            if let Some(first) = self.proposal.first {
-                self.consider(&self.plain(first));
-            }
-            for &model in candidates.iter().filter(|m| Some(**m) != self.proposal.first) {
+            for &model in candidates {
                 self.consider(&self.plain(model));
             }
-        }
-        // A rate-limit hint only orders: it never takes the last one.
-        let limited = std::mem::take(&mut self.limited);
-        if self.passed.is_empty() {
-            self.passed.extend(limited.into_iter().map(|(c, _)| c));
-        } else {
-            let reason = |(c, left): (Candidate, _)| Exclusion { model: c.model, reason: Reason::RateLimited(left) };
-            self.excluded.extend(limited.into_iter().map(reason));
         }
     }
 
     fn plain(&self, model: ModelIx) -> Pinned {
-        Pinned { model, provider: None, upstream_name: None, price: self.config.registry.model(model).price }
+        Pinned { model, provider: None, passed_through: None }
     }
 
     fn consider(&mut self, pin: &Pinned) {
         match self.check(pin, Check::Full) {
-            Ok(candidate) => match self.rate_limit(pin) {
-                Some(left) => self.limited.push((candidate, left)),
-                None => self.passed.push(candidate),
-            },
+            // A rate-limit hint only orders: the model still stands behind the others, should they fail.
+            Ok(candidate) => self.passed.push(Candidate { rate_limited: self.rate_limit(pin).is_some(), ..candidate }),
             Err(reason) => {
                 let by_cap = matches!(
                     reason,
@@ -259,7 +248,13 @@ impl<'a> Search<'a> {
     /// Level 4: the configured fallback against the operator's constraints.
     pub(super) fn global_fallback(&mut self) -> Vec<Candidate> {
         let Some(model) = self.config.fallback_model else { return Vec::new() };
-        let Ok(candidate) = self.check(&self.plain(model), Check::WithoutHints) else { return Vec::new() };
+        let candidate = match self.check(&self.plain(model), Check::WithoutHints) {
+            Ok(candidate) => candidate,
+            Err(reason) => {
+                self.exclude(model, reason);
+                return Vec::new();
+            }
+        };
         self.fell_back = true;
         self.excluded.retain(|e| e.model != model);
         vec![Candidate { degraded: true, ..candidate }]
@@ -277,13 +272,17 @@ impl<'a> Search<'a> {
                     self.excluded.retain(|e| e.model != model);
                     out.push(Candidate { degraded: true, ..candidate });
                 }
-                Err(reason) if !self.excluded.iter().any(|e| e.model == model) => {
-                    self.excluded.push(Exclusion { model, reason });
-                }
-                Err(_) => {}
+                Err(reason) => self.exclude(model, reason),
             }
         }
         out
+    }
+
+    /// Lists a model that was considered besides the candidates; a candidate keeps its first reason.
+    fn exclude(&mut self, model: ModelIx, reason: Reason) {
+        if !self.excluded.iter().any(|e| e.model == model) {
+            self.excluded.push(Exclusion { model, reason });
+        }
     }
 
     /// Every hard constraint in DESIGN.md's order.
@@ -304,7 +303,7 @@ impl<'a> Search<'a> {
         let mut estimate = Estimate {
             input_tokens: input,
             output_tokens: output,
-            cost: estimate::cost(pin.price.as_ref(), input, output, n),
+            cost: estimate::cost(self.price(pin), input, output, n),
             latency_ms: estimate::latency_ms(self.live, self.endpoints(pin), output, self.now.instant),
             quality: model.quality.of(self.ask.profile.task),
         };
@@ -317,8 +316,16 @@ impl<'a> Search<'a> {
             Status::Deprecated | Status::Degraded | Status::Active => {}
         }
         self.breaker(pin)?;
-        let (model, provider, upstream_name, price) = (pin.model, pin.provider, pin.upstream_name.clone(), pin.price);
-        Ok(Candidate { model, provider, upstream_name, price, estimate, score: 0.0, degraded: false })
+        let (model, provider, passed_through) = (pin.model, pin.provider, pin.passed_through.clone());
+        let (score, degraded, rate_limited) = (0.0, false, false);
+        Ok(Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited })
+    }
+
+    fn price<'b>(&'b self, pin: &'b Pinned) -> Option<&'b Price> {
+        match &pin.passed_through {
+            Some(passed) => passed.price.as_ref(),
+            None => self.config.registry.model(pin.model).price.as_ref(),
+        }
     }
 
     fn tags(&self, model: &Model) -> Result<(), Reason> {
@@ -334,7 +341,7 @@ impl<'a> Search<'a> {
         let output = self.ask.profile.max_output_tokens.unwrap_or(expected);
         let need = |input: u32| u64::from(input) + u64::from(output);
         if need(input) * 100 > u64::from(window) * 85 && need(input) * 100 < u64::from(window) * 115 + 100 {
-            input = (self.ask.exact_tokens)(model.tokenizer);
+            input = self.exact_tokens(model.tokenizer);
         }
         if need(input) > u64::from(window) {
             return Err(Reason::ContextWindow { input, output, window });
@@ -351,10 +358,10 @@ impl<'a> Search<'a> {
         let limits = if check == Check::Full { self.proposal.limits.and(hints) } else { self.proposal.limits };
         if let Some(cap) = limits.max_cost {
             let Some(mut cost) = estimate.cost else { return Err(Reason::NoPrice) };
-            if (cost.0 - cap.0).abs() * 10 < cap.0 {
-                estimate.input_tokens = (self.ask.exact_tokens)(model.tokenizer);
+            if i128::from(cost.0).abs_diff(cap.0.into()) * 10 < u128::from(cap.0.unsigned_abs()) {
+                estimate.input_tokens = self.exact_tokens(model.tokenizer);
                 let n = self.ask.profile.n;
-                cost = estimate::cost(pin.price.as_ref(), estimate.input_tokens, estimate.output_tokens, n)
+                cost = estimate::cost(self.price(pin), estimate.input_tokens, estimate.output_tokens, n)
                     .unwrap_or(cost);
                 estimate.cost = Some(cost);
             }
@@ -371,6 +378,10 @@ impl<'a> Search<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn exact_tokens(&self, tokenizer: Tokenizer) -> u32 {
+        *self.exact[tokenizer as usize].get_or_init(|| (self.ask.exact_tokens)(tokenizer))
     }
 
     fn breaker(&self, pin: &Pinned) -> Result<(), Reason> {

@@ -4,76 +4,145 @@ use super::{Candidate, Decision};
 use crate::config::Config;
 use crate::profile::Profile;
 use crate::registry::{Capabilities, Registry};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-/// The explanation of INTERFACE.md, without the `error` that the shell adds to a refusal.
-pub fn explain(config: &Config, profile: &Profile, decision: &Decision) -> Value {
+/// The explanation of INTERFACE.md, ready to be written.
+#[derive(Debug, Serialize)]
+pub struct Explanation<'a> {
+    level: &'static str,
+    route: Option<&'a str>,
+    stage: Option<&'a str>,
+    strategy: &'static str,
+    reason: &'a str,
+    profile: ProfileView,
+    candidates: Vec<CandidateView<'a>>,
+    excluded: Vec<ExclusionView<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_fallback: bool,
+    /// `cold` where no live state was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+    /// The error that the chat call would give, in the client's dialect; the shell sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProfileView {
+    input_tokens: u32,
+    expected_output_tokens: u32,
+    task: &'static str,
+    confidence: f64,
+    complexity: f64,
+    modalities: Vec<&'static str>,
+    messages: u32,
+    tools: u32,
+    structured_output: bool,
+    stream: bool,
+    sensitive: bool,
+    class: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct CandidateView<'a> {
+    model: &'a str,
+    provider: &'a str,
+    cost_usd: Option<f64>,
+    latency_ms: f64,
+    quality: Option<f64>,
+    score: Option<f64>,
+    input_tokens: u32,
+    output_tokens: u32,
+    /// No other candidate is at least as good in cost, latency and quality, and better in one.
+    pareto: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    quality_is_prior: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rate_limited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_name: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExclusionView<'a> {
+    model: &'a str,
+    reason: &'static str,
+    detail: String,
+}
+
+/// Explains a decision.
+pub fn explain<'a>(config: &'a Config, profile: &Profile, decision: &'a Decision) -> Explanation<'a> {
     let registry = &config.registry;
     let expected = decision.chosen().map_or(crate::health::PRIOR_OUTPUT_TOKENS as u32, |c| c.estimate.output_tokens);
-    let candidates: Vec<Value> =
-        decision.candidates.iter().map(|c| candidate(registry, c, on_frontier(c, &decision.candidates))).collect();
-    let excluded: Vec<Value> = decision
-        .excluded
-        .iter()
-        .map(|e| json!({"model": registry.model(e.model).name, "reason": e.reason.name(), "detail": e.reason.to_string()}))
-        .collect();
-    json!({
-        "level": decision.level.name(),
-        "route": decision.route.map(|r| &config.routes[r].name),
-        "stage": decision.stage.map(|s| &config.stages[s].name),
-        "strategy": decision.strategy,
-        "reason": decision.reason,
-        "profile": profile_json(profile, expected),
-        "candidates": candidates,
-        "excluded": excluded,
-    })
+    let all = &decision.candidates;
+    let excluded = decision.excluded.iter().map(|e| ExclusionView {
+        model: &registry.model(e.model).name,
+        reason: e.reason.name(),
+        detail: e.reason.to_string(),
+    });
+    Explanation {
+        level: decision.level.name(),
+        route: decision.route.map(|r| &*config.routes[r].name),
+        stage: decision.stage.map(|s| &*config.stages[s].name),
+        strategy: decision.strategy,
+        reason: &decision.reason,
+        profile: profile_view(profile, expected),
+        candidates: all.iter().map(|c| candidate_view(registry, c, on_frontier(c, all))).collect(),
+        excluded: excluded.collect(),
+        no_fallback: decision.no_fallback,
+        state: None,
+        error: None,
+    }
 }
 
-/// The profile as users see it.
-pub fn profile_json(profile: &Profile, expected_output_tokens: u32) -> Value {
-    json!({
-        "input_tokens": profile.input_tokens,
-        "expected_output_tokens": expected_output_tokens,
-        "task": profile.task.name(),
-        "confidence": rounded(profile.confidence),
-        "complexity": rounded(profile.complexity),
-        "modalities": profile.modalities(),
-        "messages": profile.messages,
-        "tools": profile.tools,
-        "structured_output": profile.needs.has(Capabilities::STRUCTURED_OUTPUT),
-        "stream": profile.stream,
-        "sensitive": profile.sensitive,
-        "class": profile.class.name(),
-    })
+fn profile_view(profile: &Profile, expected_output_tokens: u32) -> ProfileView {
+    ProfileView {
+        input_tokens: profile.input_tokens,
+        expected_output_tokens,
+        task: profile.task.name(),
+        confidence: rounded(profile.confidence),
+        complexity: rounded(profile.complexity),
+        modalities: profile.modalities(),
+        messages: profile.messages,
+        tools: profile.tools,
+        structured_output: profile.needs.has(Capabilities::STRUCTURED_OUTPUT),
+        stream: profile.stream,
+        sensitive: profile.sensitive,
+        class: profile.class.name(),
+    }
 }
 
-fn candidate(registry: &Registry, c: &Candidate, pareto: bool) -> Value {
+fn candidate_view<'a>(registry: &'a Registry, c: &'a Candidate, pareto: bool) -> CandidateView<'a> {
     let model = registry.model(c.model);
     let provider = c.provider.unwrap_or_else(|| registry.endpoint(model.endpoints[0]).provider);
-    let mut json = json!({
-        "model": model.name,
-        "provider": registry.provider(provider).name,
-        "cost_usd": c.estimate.cost.map(|cost| cost.usd()),
-        "latency_ms": rounded(c.estimate.latency_ms),
-        "quality": c.estimate.quality.map(rounded),
-        "score": (c.score * 1e6).round() / 1e6,
-        "input_tokens": c.estimate.input_tokens,
-        "output_tokens": c.estimate.output_tokens,
-        "pareto": pareto,
-    });
-    if c.degraded {
-        json["degraded"] = true.into();
+    CandidateView {
+        model: &model.name,
+        provider: &registry.provider(provider).name,
+        cost_usd: c.estimate.cost.map(|cost| cost.usd()),
+        latency_ms: rounded(c.estimate.latency_ms),
+        quality: c.estimate.quality.map(rounded),
+        score: score(c.score),
+        input_tokens: c.estimate.input_tokens,
+        output_tokens: c.estimate.output_tokens,
+        pareto,
+        degraded: c.degraded,
+        quality_is_prior: model.quality.prior,
+        rate_limited: c.rate_limited,
+        upstream_name: c.upstream_name().map(|name| &**name),
     }
-    if model.quality.prior {
-        json["quality_is_prior"] = true.into();
-    }
-    if let Some(name) = &c.upstream_name {
-        json["upstream_name"] = (**name).into();
-    }
-    json
 }
 
-/// Whether no other candidate is at least as good in cost, latency and quality and better in one.
+/// Six decimals; null where an operator's expression failed for this candidate.
+fn score(x: f64) -> Option<f64> {
+    match x {
+        f64::MIN => None,
+        x if x.abs() > 1e9 => Some(x),
+        x => Some((x * 1e6).round() / 1e6),
+    }
+}
+
 fn on_frontier(c: &Candidate, all: &[Candidate]) -> bool {
     let figures = |c: &Candidate| {
         (c.estimate.cost.map_or(f64::INFINITY, |x| x.usd()), c.estimate.latency_ms, -c.estimate.quality_or_prior())

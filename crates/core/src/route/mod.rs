@@ -13,7 +13,7 @@ mod tests;
 
 pub use constrain::{Exclusion, Reason};
 pub use estimate::Estimate;
-pub use explain::{explain, profile_json};
+pub use explain::{Explanation, explain};
 pub use resolve::Level;
 
 use crate::config::{Config, Key};
@@ -22,7 +22,7 @@ use crate::health::EndpointView;
 use crate::hints::Hints;
 use crate::policy::Strategy;
 use crate::profile::{Profile, Task};
-use crate::registry::{EndpointIx, ModelIx, Price, ProviderIx, Tokenizer};
+use crate::registry::{EndpointIx, ModelIx, Price, ProviderIx, Registry, Tokenizer};
 use crate::units::{Now, Rng};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -64,16 +64,40 @@ pub struct Candidate {
     pub model: ModelIx,
     /// Only its endpoints at this provider (`provider/model`).
     pub provider: Option<ProviderIx>,
-    /// The name to send upstream where it is not the endpoint's own (`passthrough`).
-    pub upstream_name: Option<Arc<str>>,
-    /// Prices that hold for it; `None`: unknown.
-    pub price: Option<Price>,
+    /// What is forwarded under a name that the registry does not know.
+    pub passed_through: Option<Arc<PassedThrough>>,
     /// What it is expected to do.
     pub estimate: Estimate,
     /// By the strategy: higher goes first.
     pub score: f64,
     /// An emergency model, or the global fallback: its use is marked.
     pub degraded: bool,
+    /// Every endpoint in service asked to be left alone for a while: goes behind those that did not.
+    pub rate_limited: bool,
+}
+
+/// A name that a provider takes though the registry does not know it (`passthrough: true`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassedThrough {
+    /// The model's name at the provider.
+    pub name: Arc<str>,
+    /// Where the catalogue knows it.
+    pub price: Option<Price>,
+}
+
+impl Candidate {
+    /// Prices that hold for it; `None`: unknown.
+    pub fn price<'a>(&'a self, registry: &'a Registry) -> Option<&'a Price> {
+        match &self.passed_through {
+            Some(passed) => passed.price.as_ref(),
+            None => registry.model(self.model).price.as_ref(),
+        }
+    }
+
+    /// The name to send upstream where it is not the endpoint's own.
+    pub fn upstream_name(&self) -> Option<&Arc<str>> {
+        self.passed_through.as_ref().map(|passed| &passed.name)
+    }
 }
 
 /// What was decided, and why.
@@ -93,7 +117,7 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
     /// Everything that was considered and may not answer.
     pub excluded: Vec<Exclusion>,
-    /// The candidates may be tried only in part: one model, no fallback.
+    /// Only the first candidate may be tried; the others are there to explain the choice.
     pub no_fallback: bool,
     /// Why nobody may answer; set exactly where `candidates` is empty.
     pub refusal: Option<Refusal>,
@@ -137,16 +161,19 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
     let mut search = constrain::Search::new(config, ask, live, now, &vars, &proposal);
     search.consider_all();
     let mut candidates = order::order(&mut search, &proposal, rng);
-    if candidates.is_empty() && search.only_hints_excluded() {
+    let no_fallback = proposal.policy.no_fallback;
+    if candidates.is_empty() && !no_fallback && search.only_hints_excluded() {
         candidates = search.global_fallback();
     }
-    candidates.extend(search.emergency(&candidates));
+    if !no_fallback {
+        candidates.extend(search.emergency(&candidates));
+    }
     let mut level = proposal.level;
     if candidates.first().is_some_and(|c| c.degraded && Some(c.model) == config.fallback_model && search.fell_back) {
         level = Level::Fallback;
     }
     let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, now, proposal.level));
-    let reason = order::reason(config, &proposal, level, &candidates, search.excluded.len());
+    let reason = order::reason(config, &proposal, level, ask.profile.task, &candidates, search.excluded.len());
     Decision {
         level,
         route: proposal.route,
@@ -155,7 +182,7 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
         reason,
         candidates,
         excluded: search.excluded,
-        no_fallback: proposal.policy.no_fallback,
+        no_fallback,
         refusal,
     }
 }

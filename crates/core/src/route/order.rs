@@ -5,6 +5,7 @@ use super::resolve::{Level, Proposal};
 use super::{Candidate, Decision};
 use crate::config::Config;
 use crate::policy::{self, Strategy};
+use crate::profile::Task;
 use crate::registry::Status;
 use crate::units::Rng;
 
@@ -18,15 +19,12 @@ pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut 
     let config = search.config();
     let status = |c: &Candidate| config.registry.model(c.model).status;
     let preferred = proposal.policy.tasks[search.task().index()];
-    // What goes before the score: the stage's own model, the task's own model, then models in full service.
+    // What goes before the score: models that may be asked now, the task's own model, models in full service.
     let rank = |c: &Candidate| {
-        let own = Some(c.model) == proposal.first;
-        (!own, Some(c.model) != preferred, matches!(status(c), Status::Degraded | Status::Deprecated))
+        let served_less = matches!(status(c), Status::Degraded | Status::Deprecated);
+        (c.rate_limited, Some(c.model) != preferred, served_less)
     };
     passed.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.score.total_cmp(&a.score)));
-    if proposal.policy.no_fallback {
-        passed.truncate(1);
-    }
     passed
 }
 
@@ -60,22 +58,29 @@ pub(super) fn reason(
     config: &Config,
     proposal: &Proposal<'_>,
     level: Level,
+    task: Task,
     candidates: &[Candidate],
     excluded: usize,
 ) -> String {
     let Some(first) = candidates.first() else { return format!("none of {excluded} models may answer") };
     let who = match (level, proposal.route, proposal.stage) {
+        (Level::Pin, ..) if config.registry.model(first.model).status == Status::Deprecated => {
+            return "the request names the model, which is deprecated".to_owned();
+        }
         (Level::Pin, ..) => return "the request names the model".to_owned(),
         (Level::Fallback, ..) => return "the hints left nothing: global fallback".to_owned(),
         (Level::Route, Some(r), _) => format!("route {}", config.routes[r].name),
-        (Level::Stage, _, Some(s)) => return format!("stage {} has its own model", config.stages[s].name),
-        (Level::Auto, _, Some(s)) => format!("stage {}", config.stages[s].name),
+        (Level::Stage | Level::Auto, _, Some(s)) => format!("stage {}", config.stages[s].name),
         _ => "auto".to_owned(),
     };
     if first.degraded {
         return format!("{who}: no candidate left, emergency model");
     }
+    if proposal.own.is_some() {
+        return format!("{who} has its own model");
+    }
     let what = match proposal.strategy() {
+        _ if proposal.policy.tasks[task.index()] == Some(first.model) => &format!("preferred for {}", task.name()),
         Strategy::Cost => "cheapest",
         Strategy::Latency => "fastest",
         Strategy::Quality => "best",
@@ -84,7 +89,10 @@ pub(super) fn reason(
         Strategy::Weighted(_) => "traffic split",
         Strategy::Score(_) => "highest score",
     };
-    format!("{who}: {what} of {} candidates, {excluded} excluded", candidates.len())
+    // Emergency models are no part of the choice.
+    let n = candidates.iter().filter(|c| !c.degraded).count();
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{who}: {what} of {n} candidate{plural}, {excluded} excluded")
 }
 
 impl Decision {

@@ -1,10 +1,10 @@
 //! From the name that the client sent to who proposes the candidates: a pin, a route or stage, `auto`.
 
-use super::{Ask, LazyVars, Refusal, RefusalKind};
+use super::{Ask, LazyVars, PassedThrough, Refusal, RefusalKind};
 use crate::config::Config;
 use crate::hints::Prefer;
 use crate::policy::{Policy, Strategy, Weights};
-use crate::registry::{ModelIx, Price, ProviderIx};
+use crate::registry::{ModelIx, ProviderIx};
 use crate::units::NanoUsd;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub(super) struct Proposal<'a> {
     pub route: Option<usize>,
     pub stage: Option<usize>,
     pub pinned: Option<Pinned>,
-    /// The stage's own model goes before the policy's candidates.
-    pub first: Option<ModelIx>,
+    /// The stage's own model: then the policy gives caps, floors and emergency models only.
+    pub own: Option<ModelIx>,
     pub policy: Cow<'a, Policy>,
     pub override_strategy: Option<Strategy>,
     /// The operator's floor and caps: policy, surfaces, peak rule.
@@ -58,8 +58,7 @@ pub(super) struct Proposal<'a> {
 pub(super) struct Pinned {
     pub model: ModelIx,
     pub provider: Option<ProviderIx>,
-    pub upstream_name: Option<Arc<str>>,
-    pub price: Option<Price>,
+    pub passed_through: Option<Arc<PassedThrough>>,
 }
 
 /// Floor and caps.
@@ -110,23 +109,23 @@ pub(super) fn propose<'a>(config: &'a Config, ask: &Ask<'_>, vars: &LazyVars<'_>
     }
     allowed(config, ask, route, stage_ix)?;
     let named_stage = stage_ix.filter(|_| route.is_none() && pinned.is_none());
-    let first = named_stage.and_then(|s| config.stages[s].model);
+    let own = named_stage.and_then(|s| config.stages[s].model);
     let (level, policy) = match (&pinned, route, named_stage) {
         (Some(_), _, _) => (Level::Pin, Cow::Owned(Policy::default())),
         (None, Some(r), _) => (Level::Route, Cow::Borrowed(&config.routes[r].policy)),
-        (None, None, Some(s)) if first.is_some() => (Level::Stage, Cow::Borrowed(&config.stages[s].policy)),
+        (None, None, Some(s)) if own.is_some() => (Level::Stage, Cow::Borrowed(&config.stages[s].policy)),
         (None, None, Some(s)) => (Level::Auto, Cow::Borrowed(&config.stages[s].policy)),
         (None, None, None) => (Level::Auto, Cow::Borrowed(&config.auto)),
     };
     let mut limits =
         Limits { min_quality: policy.min_quality, max_cost: policy.max_cost, max_latency_ms: policy.max_latency_ms };
     let mut override_strategy = None;
-    if level != Level::Pin {
+    if matches!(level, Level::Route | Level::Auto) {
         apply_peak(config, vars, route, &mut limits, &mut override_strategy);
     }
     // A stage's own strategy is the operator's word; `prefer` moves plain `auto` only.
     if level == Level::Auto && stage_ix.is_none() && override_strategy.is_none() {
-        override_strategy = ask.hints.prefer.map(preferred);
+        override_strategy = ask.hints.prefer.and_then(|prefer| preferred(prefer, &policy.strategy));
     }
     let mut surface_tags = Vec::new();
     for s in surfaces(config, route, stage_ix, vars) {
@@ -134,15 +133,17 @@ pub(super) fn propose<'a>(config: &'a Config, ask: &Ask<'_>, vars: &LazyVars<'_>
         limits = limits.and(Limits { min_quality: surface.min_quality, ..Limits::default() });
         surface_tags.extend(surface.require.iter().cloned());
     }
-    Ok(Proposal { level, route, stage: stage_ix, pinned, first, policy, override_strategy, limits, surface_tags })
+    Ok(Proposal { level, route, stage: stage_ix, pinned, own, policy, override_strategy, limits, surface_tags })
 }
 
-fn preferred(prefer: Prefer) -> Strategy {
-    match prefer {
-        Prefer::Cost => Strategy::Cost,
-        Prefer::Latency => Strategy::Latency,
-        Prefer::Quality => Strategy::Quality,
-        Prefer::Balanced => Strategy::Balanced(Weights::default()),
+/// The strategy that the caller prefers; `None`: it is the usual one, with the operator's weights.
+fn preferred(prefer: Prefer, usual: &Strategy) -> Option<Strategy> {
+    match (prefer, usual) {
+        (Prefer::Cost, _) => Some(Strategy::Cost),
+        (Prefer::Latency, _) => Some(Strategy::Latency),
+        (Prefer::Quality, _) => Some(Strategy::Quality),
+        (Prefer::Balanced, Strategy::Balanced(_)) => None,
+        (Prefer::Balanced, _) => Some(Strategy::Balanced(Weights::default())),
     }
 }
 
@@ -204,8 +205,7 @@ fn allowed(config: &Config, ask: &Ask<'_>, route: Option<usize>, stage: Option<u
 /// INTERFACE.md, "Model names": the order of resolution.
 fn name(config: &Config, name: &str) -> Result<Named, Refusal> {
     if let Some(model) = config.registry.find(name) {
-        let price = config.registry.model(model).price;
-        return Ok(Named::Pin(Pinned { model, provider: None, upstream_name: None, price }));
+        return Ok(Named::Pin(Pinned { model, provider: None, passed_through: None }));
     }
     if name == "auto" {
         return Ok(Named::Auto);
@@ -237,12 +237,12 @@ fn at_provider(config: &Config, name: &str) -> Option<Pinned> {
         here.any(|e| &*model.name == rest || &*e.name == rest)
     };
     if let Some(model) = registry.model_ixs().find(serves) {
-        let price = registry.model(model).price;
-        return Some(Pinned { model, provider: Some(at), upstream_name: None, price });
+        return Some(Pinned { model, provider: Some(at), passed_through: None });
     }
     let model = registry.passthrough(at).filter(|_| !rest.is_empty())?;
     let price = crate::catalogue::find(Some(provider), rest).and_then(|f| f.price);
-    Some(Pinned { model, provider: None, upstream_name: Some(rest.into()), price })
+    let passed = PassedThrough { name: rest.into(), price };
+    Some(Pinned { model, provider: None, passed_through: Some(Arc::new(passed)) })
 }
 
 fn route(config: &Config, name: &str) -> Result<usize, Refusal> {

@@ -10,8 +10,10 @@ use waypost_core::config::{self, Config, Storage};
 
 /// The file that a command means, where there is one.
 pub(super) fn path(arg: &ConfigArg) -> Option<PathBuf> {
+    // Not clap's `env`: for clap a variable is as good as an argument, and `route --url` excludes `--config`.
+    let variable = || std::env::var_os("WAYPOST_CONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
     let default = PathBuf::from("waypost.yaml");
-    arg.config.clone().or_else(|| default.exists().then_some(default))
+    arg.config.clone().or_else(variable).or_else(|| default.exists().then_some(default))
 }
 
 /// The configuration that a command means, and the file that it comes from.

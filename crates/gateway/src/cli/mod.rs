@@ -74,8 +74,8 @@ enum Command {
 /// Where the configuration is.
 #[derive(Debug, Args)]
 struct ConfigArg {
-    /// The configuration file; default `./waypost.yaml` where it exists
-    #[arg(long, value_name = "FILE", env = "WAYPOST_CONFIG")]
+    /// The configuration file; default `$WAYPOST_CONFIG`, then `./waypost.yaml` where it exists
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

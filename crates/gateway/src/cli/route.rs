@@ -96,7 +96,8 @@ fn add_hints(waypost: &mut Map<String, Value>, args: &RouteArgs) -> Result<(), F
         let Some((name, value)) = hint.split_once('=') else {
             return Err(vec![format!("--hint {hint}: write it as KEY=VALUE")]);
         };
-        let parsed = value.parse::<f64>().map_or_else(|_| Value::from(value), Value::from);
+        // JSON knows no infinity and no NaN: as text they are refused with their name.
+        let number = value.parse::<f64>().ok().filter(|n| n.is_finite());
         let (group, name, parsed) = match name.split_once('.') {
             Some(("tags", tag)) => ("tags", tag, Value::from(value)),
             _ => match name {
@@ -104,10 +105,17 @@ fn add_hints(waypost: &mut Map<String, Value>, args: &RouteArgs) -> Result<(), F
                     waypost.insert(name.to_owned(), value.into());
                     continue;
                 }
-                _ => ("hints", name, parsed),
+                "sensitive" => {
+                    waypost.insert(name.to_owned(), value.parse().map_or_else(|_| value.into(), Value::Bool));
+                    continue;
+                }
+                _ => ("hints", name, number.map_or_else(|| value.into(), Value::from)),
             },
         };
-        waypost.entry(group).or_insert_with(|| json!({}))[name] = parsed;
+        let Some(members) = waypost.entry(group).or_insert_with(|| json!({})).as_object_mut() else {
+            return Err(vec![format!("`waypost.{group}` of the request must be an object")]);
+        };
+        members.insert(name.to_owned(), parsed);
     }
     Ok(())
 }
@@ -125,12 +133,9 @@ fn local(config: &ConfigArg, body: Bytes) -> Result<Value, Failure> {
     let prepared = proxy::prepare(snapshot, None, HeaderMap::new(), body).map_err(|e| vec![e.message])?;
     let (decision, _) = prepared.decide(&Clock::default(), RequestId(0));
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
-    explained["state"] = "cold".into();
-    if let Some(refusal) = decision.refusal {
-        let error: Value = serde_json::from_slice(&Error::from(refusal).openai_body()).unwrap_or_default();
-        explained["error"] = error["error"].clone();
-    }
-    Ok(explained)
+    explained.state = Some("cold");
+    explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
+    Ok(json!(explained))
 }
 
 /// Asks a running gateway.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 use waypost_core::attempt::{Attempt, Failure, Fault, Invalid, Timeout};
 use waypost_core::dialect::gate::{Progress, StreamFault, StreamGate};
-use waypost_core::dialect::{BadCompletion, openai};
+use waypost_core::dialect::{BadCompletion, UpstreamError, openai};
 use waypost_core::registry::Capabilities;
 use waypost_core::retry::{exhausted_for, retry_after};
 use waypost_core::splice::Forward;
@@ -41,6 +41,8 @@ pub(super) struct Brought {
     pub failure: Failure,
     /// What the provider or the connection said, for the error's list.
     pub message: String,
+    /// The provider's code or type for it, for the log.
+    pub code: Option<String>,
     /// The provider's own body, where it may be the answer.
     pub body: Option<Bytes>,
     /// Its content type is an event stream.
@@ -49,7 +51,7 @@ pub(super) struct Brought {
 
 impl Brought {
     fn new(failure: Failure, message: impl Into<String>) -> Self {
-        Self { failure, message: message.into(), body: None, streams: false }
+        Self { failure, message: message.into(), code: None, body: None, streams: false }
     }
 }
 
@@ -141,7 +143,7 @@ impl Exchange<'_> {
         let endpoint = registry.endpoint(self.attempt.endpoint);
         let provider = registry.provider(endpoint.provider);
         let candidate = &account.decision.candidates[self.attempt.candidate];
-        let name = candidate.upstream_name.clone().unwrap_or_else(|| endpoint.name.clone());
+        let name = candidate.upstream_name().unwrap_or(&endpoint.name).clone();
         let forward = Forward { model: &name, usage: provider.stream_usage, cap: None };
         let body = prepared.scan.upstream_body(&prepared.body, &forward);
         account.sent();
@@ -174,7 +176,8 @@ impl Exchange<'_> {
         let failure = Failure::Http { status, retry_after: wait, context_overflow: error.context_overflow };
         let message = self.scrub(&error.message);
         let json = waypost_core::json::Cursor::new(&body).and_then(|mut c| c.skip()).is_ok() && !body.is_empty();
-        Brought { failure, message, body: json.then(|| self.scrub_body(body)), streams: false }
+        let code = loggable(&error);
+        Brought { failure, message, code, body: json.then(|| self.scrub_body(body)), streams: false }
     }
 
     /// A whole answer, held until it is complete.
@@ -198,7 +201,8 @@ impl Exchange<'_> {
             Err(BadCompletion::Error(error)) => {
                 let message = self.scrub(&error.message);
                 let failure = in_band(&error);
-                return Err(Brought { failure, message, body: Some(self.scrub_body(body)), streams: false });
+                let (code, body) = (loggable(&error), Some(self.scrub_body(body)));
+                return Err(Brought { failure, message, code, body, streams: false });
             }
             Err(BadCompletion::Json(e)) => {
                 let message = format!("its answer is not JSON (byte {}: {})", e.offset, e.kind);
@@ -214,6 +218,7 @@ impl Exchange<'_> {
             return Err(Brought {
                 failure: Failure::EmptyAnswer,
                 message: message.into(),
+                code: None,
                 body: Some(body),
                 streams: false,
             });
@@ -283,7 +288,10 @@ impl Exchange<'_> {
 
     fn stream_fault(&self, fault: &StreamFault) -> Brought {
         let (failure, message) = match fault {
-            StreamFault::Error(error) => (in_band(error), self.scrub(&error.message)),
+            StreamFault::Error(error) => {
+                let brought = Brought::new(in_band(error), self.scrub(&error.message));
+                return Brought { code: loggable(error), ..brought };
+            }
             StreamFault::Malformed(e) => {
                 (Failure::Invalid(Invalid::Json), format!("an event is not JSON (byte {}: {})", e.offset, e.kind))
             }
@@ -309,20 +317,21 @@ impl Exchange<'_> {
         let registry = &self.run.prepared.snapshot.config.registry;
         let endpoint = registry.endpoint(self.attempt.endpoint);
         let (provider, model) = (&registry.provider(endpoint.provider).name, &endpoint.name);
-        let (failure, message) = (what.failure.name(), what.message.as_str());
+        // A provider's words may quote the prompt: the log gets its code, which may not.
+        let theirs = matches!(what.failure, Failure::Http { .. } | Failure::Invalid(Invalid::InBandError));
+        let said = if theirs { what.code.as_deref().unwrap_or("-") } else { &what.message };
+        let failure = what.failure.name();
         if what.failure.fault() == Fault::Operator {
-            tracing::error!(%provider, %model, failure, message, "the provider refuses this gateway: check its key, URL and model name");
+            tracing::error!(%provider, %model, failure, said, "the provider refuses this gateway: check its key, URL and model name");
         } else {
-            tracing::debug!(%provider, %model, failure, message, "attempt failed");
+            tracing::debug!(%provider, %model, failure, said, "attempt failed");
         }
     }
 
     /// A provider's text without our credentials, should it have echoed one.
     fn scrub(&self, message: &str) -> String {
-        let registry = &self.run.prepared.snapshot.config.registry;
-        let provider = registry.provider(registry.endpoint(self.attempt.endpoint).provider);
-        let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
-        secrets.filter(|s| s.expose().len() >= 6).fold(message.to_owned(), |m, s| m.replace(s.expose(), "***"))
+        let snapshot = &self.run.prepared.snapshot;
+        snapshot.scrub(snapshot.config.registry.endpoint(self.attempt.endpoint).provider, message)
     }
 
     fn scrub_body(&self, body: Bytes) -> Bytes {
@@ -333,8 +342,16 @@ impl Exchange<'_> {
     }
 }
 
+/// A provider's code for an error, else its type, where it looks like one: prose may hold anything.
+fn loggable(error: &UpstreamError) -> Option<String> {
+    let is_name = |s: &&String| {
+        s.len() <= 64 && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.')
+    };
+    error.code.as_ref().filter(is_name).or(error.kind.as_ref().filter(is_name)).cloned()
+}
+
 /// An error inside of a 200: by the status that it states, where it states one.
-fn in_band(error: &waypost_core::dialect::UpstreamError) -> Failure {
+fn in_band(error: &UpstreamError) -> Failure {
     let stated = error.code.as_deref().and_then(|c| c.parse().ok()).filter(|s| (400..600).contains(s));
     match stated {
         Some(status) => Failure::Http { status, retry_after: None, context_overflow: error.context_overflow },

@@ -23,6 +23,7 @@ pub(super) fn give_up(
     let error = match how {
         GiveUp::EmptyAnswer { attempt } => {
             if let Some((body, streams)) = body_of(attempt) {
+                account.stands(plan.tried()[attempt].attempt);
                 let reply = reply::as_is(id, &account, StatusCode::OK, body, streams);
                 account.close(RequestOutcome::Ok, 200, None);
                 return reply;

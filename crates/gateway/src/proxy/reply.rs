@@ -2,13 +2,13 @@
 
 use super::stream::StreamBody;
 use crate::account::Account;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::server::Body;
 use crate::simulate::SIMULATED;
 use crate::snapshot::header_value;
 use crate::store::RequestOutcome;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use waypost_core::registry::Dialect;
 use waypost_core::units::RequestId;
@@ -17,6 +17,8 @@ use waypost_core::units::RequestId;
 pub type Reply = Response<Body>;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-waypost-request-id");
+/// The name under which OpenAI's SDKs look for it.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MODEL: HeaderName = HeaderName::from_static("x-waypost-model");
 const PROVIDER: HeaderName = HeaderName::from_static("x-waypost-provider");
 const LEVEL: HeaderName = HeaderName::from_static("x-waypost-level");
@@ -48,10 +50,15 @@ impl Replies for Reply {
         *reply.status_mut() = status;
         let headers = reply.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(REQUEST_ID, id_value(id));
+        identify(headers, id);
         if let Some(wait) = error.retry_after {
             // Whole seconds, rounded up: a client must not come back too early.
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        match error.kind {
+            Kind::MethodNotAllowed(allowed) => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Kind::InvalidApiKey => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            _ => {}
         }
         if let Some(account) = account {
             decided(headers, account);
@@ -110,7 +117,7 @@ fn decided(headers: &mut HeaderMap, account: &Account) {
 }
 
 fn answered(headers: &mut HeaderMap, id: RequestId, account: &Account, attempts: u32) {
-    headers.insert(REQUEST_ID, id_value(id));
+    identify(headers, id);
     decided(headers, account);
     headers.insert(ATTEMPTS, HeaderValue::from(attempts));
     let Some(by) = account.answering() else { return };
@@ -123,6 +130,12 @@ fn answered(headers: &mut HeaderMap, id: RequestId, account: &Account, attempts:
     if snapshot.config.registry.provider(by.provider).dialects.first() == Some(&Dialect::Simulated) {
         headers.insert(SIMULATED, HeaderValue::from_static("true"));
     }
+}
+
+fn identify(headers: &mut HeaderMap, id: RequestId) {
+    let value = id_value(id);
+    headers.insert(X_REQUEST_ID, value.clone());
+    headers.insert(REQUEST_ID, value);
 }
 
 /// 32 hexadecimal digits.

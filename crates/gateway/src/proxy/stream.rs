@@ -11,8 +11,10 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 use waypost_core::attempt::{Failure, Invalid, Timeout};
 use waypost_core::dialect::gate::{StreamFault, StreamGate};
@@ -21,27 +23,17 @@ use waypost_core::dialect::gate::{StreamFault, StreamGate};
 const LINGER: Duration = Duration::from_millis(200);
 
 /// A committed stream on its way downstream.
+///
+/// A client that reads nothing keeps the body from being polled, and with it from looking at any clock. So the deadline has
+/// a task of its own, which frees what the stream holds; the client finds the error should it read on.
 #[derive(Debug)]
 pub struct StreamBody {
-    clock: Clock,
-    gate: StreamGate,
-    /// What is to be sent, first at the end.
-    ready: Vec<Bytes>,
-    /// `None` once upstream is through.
-    upstream: Option<UpstreamBody>,
-    account: Account,
-    /// The place of the request; free when the body is.
-    _permit: Permit,
-    timer: Pin<Box<Sleep>>,
-    chunk_timeout: Duration,
-    /// When something last came from upstream, or was last asked for by downstream.
-    active: Instant,
-    deadline: Instant,
-    /// Settled: only what is ready remains to be sent.
-    settled: bool,
+    passing: Arc<Mutex<Passing>>,
+    watch: AbortHandle,
 }
 
 impl StreamBody {
+    /// Must be called on a runtime.
     #[expect(clippy::too_many_arguments, reason = "made in one place, of parts that nobody else groups")]
     pub(super) fn new(
         clock: Clock,
@@ -57,9 +49,63 @@ impl StreamBody {
         let timer = Box::pin(tokio::time::sleep_until((active + chunk_timeout).min(deadline)));
         let ready = first.into_iter().rev().collect();
         let (upstream, settled) = (Some(upstream), false);
-        Self { clock, gate, ready, upstream, account, _permit: permit, timer, chunk_timeout, active, deadline, settled }
+        let permit = Some(permit);
+        let passing =
+            Passing { clock, gate, ready, upstream, account, permit, timer, chunk_timeout, active, deadline, settled };
+        let passing = Arc::new(Mutex::new(passing));
+        let watched = Arc::downgrade(&passing);
+        let watch = tokio::spawn(async move {
+            tokio::time::sleep_until(deadline).await;
+            if let Some(passing) = watched.upgrade() {
+                lock(&passing).overdue();
+            }
+        });
+        Self { passing, watch: watch.abort_handle() }
     }
+}
 
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        lock(&self.passing).poll_frame(cx)
+    }
+}
+
+/// The lock's content; only the body and its watch ever hold it, on the same thread.
+fn lock(passing: &Mutex<Passing>) -> MutexGuard<'_, Passing> {
+    passing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The stream itself.
+#[derive(Debug)]
+struct Passing {
+    clock: Clock,
+    gate: StreamGate,
+    /// What is to be sent, first at the end.
+    ready: Vec<Bytes>,
+    /// `None` once upstream is through.
+    upstream: Option<UpstreamBody>,
+    account: Account,
+    /// The place of the request; free when the body is.
+    permit: Option<Permit>,
+    timer: Pin<Box<Sleep>>,
+    chunk_timeout: Duration,
+    /// When something last came from upstream, or was last asked for by downstream.
+    active: Instant,
+    deadline: Instant,
+    /// Settled: only what is ready remains to be sent.
+    settled: bool,
+}
+
+impl Passing {
     /// Takes bytes from upstream, and settles where they hold the end.
     fn take(&mut self, data: &Bytes) {
         let mut out = Vec::with_capacity(2);
@@ -100,7 +146,11 @@ impl StreamBody {
     fn fault(&mut self, fault: &StreamFault) {
         match fault {
             StreamFault::Error(e) => {
-                let message = format!("the provider reported an error in the stream: {}", e.message);
+                let said = match self.account.answering() {
+                    Some(by) => self.account.snapshot.scrub(by.provider, &e.message),
+                    None => String::new(),
+                };
+                let message = format!("the provider reported an error in the stream: {said}");
                 self.fail(&Failure::Invalid(Invalid::InBandError), Kind::UpstreamError, message);
             }
             StreamFault::Malformed(_) | StreamFault::Oversized => {
@@ -130,6 +180,18 @@ impl StreamBody {
         self.account.close(RequestOutcome::Cut, 200, Some(code));
     }
 
+    /// The deadline has passed and nobody may be asking: lets go of everything but what is ready.
+    fn overdue(&mut self) {
+        self.fail_late();
+        self.upstream = None;
+        self.permit = None;
+    }
+
+    fn fail_late(&mut self) {
+        let message = "the request's deadline passed in the middle of the answer";
+        self.fail(&Failure::Timeout(Timeout::Deadline), Kind::DeadlineExceeded, message);
+    }
+
     /// Whether a timeout has run out; the timer is moved on lazily, not at each chunk.
     fn timed_out(&mut self, cx: &mut Context<'_>) -> Option<Timeout> {
         while self.timer.as_mut().poll(cx).is_ready() {
@@ -146,51 +208,42 @@ impl StreamBody {
         }
         None
     }
-}
 
-impl Body for StreamBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = self.get_mut();
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         loop {
-            if let Some(bytes) = this.ready.pop() {
+            if let Some(bytes) = self.ready.pop() {
                 // While downstream takes its time, upstream is not to blame for silence.
-                this.active = Instant::now();
+                self.active = Instant::now();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            let Some(upstream) = &mut this.upstream else { return Poll::Ready(None) };
+            let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
             match Pin::new(upstream).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    if let (Ok(data), false) = (frame.into_data(), this.settled) {
-                        this.take(&data);
-                        if this.settled && this.upstream.is_some() {
-                            this.timer.as_mut().reset(Instant::now() + LINGER);
+                    if let (Ok(data), false) = (frame.into_data(), self.settled) {
+                        self.take(&data);
+                        if self.settled && self.upstream.is_some() {
+                            self.timer.as_mut().reset(Instant::now() + LINGER);
                         }
                     }
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    this.upstream = None;
-                    this.fault(&StreamFault::Cut);
+                    self.upstream = None;
+                    self.fault(&StreamFault::Cut);
                 }
                 Poll::Ready(None) => {
-                    this.upstream = None;
-                    if !this.settled {
-                        this.finish();
+                    self.upstream = None;
+                    if !self.settled {
+                        self.finish();
                     }
                 }
-                Poll::Pending => match this.timed_out(cx) {
+                Poll::Pending => match self.timed_out(cx) {
                     None => return Poll::Pending,
                     // The stream's own end has come: the connection is closed instead of kept.
-                    Some(_) if this.settled => this.upstream = None,
-                    Some(Timeout::Deadline) => {
-                        let message = "the request's deadline passed in the middle of the answer";
-                        this.fail(&Failure::Timeout(Timeout::Deadline), Kind::DeadlineExceeded, message);
-                    }
+                    Some(_) if self.settled => self.upstream = None,
+                    Some(Timeout::Deadline) => self.fail_late(),
                     Some(which) => {
-                        let message = format!("nothing came from the provider for {:.1?}", this.chunk_timeout);
-                        this.fail(&Failure::Timeout(which), Kind::UpstreamError, message);
+                        let message = format!("nothing came from the provider for {:.1?}", self.chunk_timeout);
+                        self.fail(&Failure::Timeout(which), Kind::UpstreamError, message);
                     }
                 },
             }

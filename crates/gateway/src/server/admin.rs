@@ -8,7 +8,8 @@ use crate::proxy::Reply;
 use crate::reload;
 use crate::snapshot::Snapshot;
 use crate::store::By;
-use http::{Request, StatusCode};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,33 +26,53 @@ pub(super) async fn call(
     snapshot: &Arc<Snapshot>,
     request: Request<Incoming>,
 ) -> Result<Reply, Error> {
-    let path = request.uri().path().to_owned();
-    let query = request.uri().query().unwrap_or("").to_owned();
-    match (request.method().as_str(), path.as_str()) {
+    let (head, body) = request.into_parts();
+    let mut body = Some(body);
+    let answer = answer(state, snapshot, &head, &mut body).await;
+    if let (Err(_), Some(unread)) = (&answer, body) {
+        read::discard(unread).await;
+    }
+    answer
+}
+
+/// Takes the body where it reads it.
+async fn answer(
+    state: &Arc<State>,
+    snapshot: &Arc<Snapshot>,
+    head: &http::request::Parts,
+    body: &mut Option<Incoming>,
+) -> Result<Reply, Error> {
+    let path = head.uri.path();
+    let query = head.uri.query().unwrap_or("");
+    let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+    match (method.as_str(), path) {
         ("GET", "/admin/breakers") => Ok(reply(StatusCode::OK, &breakers(state, snapshot))),
         ("POST", "/admin/breakers") => {
-            super::guard::json(request.headers())?;
-            let body = read::whole(request.into_body(), MOST_BODY).await?;
+            super::guard::json(&head.headers)?;
+            let body = match body.take() {
+                Some(body) => read::whole(body, MOST_BODY).await?,
+                None => Bytes::new(),
+            };
             force(state, snapshot, &body)
         }
         ("POST", "/admin/reload") => {
-            super::guard::json(request.headers())?;
+            super::guard::json(&head.headers)?;
             let errors = reload::now(state);
             let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::CONFLICT };
             let version = state.snapshot().version;
             Ok(reply(status, &json!({"version": version, "reload_errors": errors})))
         }
         ("GET", "/admin/requests") => {
-            let limit = parameter(&query, "limit").and_then(|l| l.parse().ok()).unwrap_or(50usize).min(1000);
+            let limit = parameter(query, "limit").and_then(|l| l.parse().ok()).unwrap_or(50usize).min(1000);
             let rows = read_ledger(state, move |reader| reader.recent(limit)).await?;
             Ok(reply(StatusCode::OK, &json!({"data": rows})))
         }
         ("GET", "/admin/report") => {
-            let by = parameter(&query, "by").map_or(Some(By::Model), |b| By::from_name(&b));
+            let by = parameter(query, "by").map_or(Some(By::Model), |b| By::from_name(&b));
             let by = by.ok_or_else(|| {
                 Error::new(Kind::InvalidRequest, format!("`by` is one of {}", By::ALL.map(By::name).join(", ")))
             })?;
-            let since = parameter(&query, "since").unwrap_or_else(|| "24h".to_owned());
+            let since = parameter(query, "since").unwrap_or_else(|| "24h".to_owned());
             let since = crate::cli::report::parse_since(&since)
                 .map_err(|e| Error::new(Kind::InvalidRequest, e).param("since"))?;
             let from = crate::clock::unix_ms() - since.as_millis() as i64;
@@ -68,7 +89,7 @@ pub(super) async fn call(
                 found.ok_or_else(|| Error::new(Kind::NotFound, format!("no request `{id}` is in the ledger")))?;
             Ok(reply(StatusCode::OK, &json!(found)))
         }
-        (_, p) => Err(service::no_such_path(request.method(), p)),
+        (_, p) => Err(service::no_such_path(&head.method, p)),
     }
 }
 

@@ -126,11 +126,8 @@ pub(super) async fn route(
     let prepared = prepare(snapshot, key, head.headers, body).map_err(|e| (e, None))?;
     let (decision, _) = prepared.decide(&state.clock, id);
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
-    if let Some(refusal) = decision.refusal {
-        let error: Value = serde_json::from_slice(&Error::from(refusal).openai_body()).unwrap_or_default();
-        explained["error"] = error["error"].clone();
-    }
-    Ok(reply(StatusCode::OK, &explained))
+    explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
+    Ok(reply(StatusCode::OK, &json!(explained)))
 }
 
 /// `%2F` and its like, as clients write ids that hold `/`.

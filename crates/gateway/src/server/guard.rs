@@ -58,14 +58,18 @@ fn from_loopback(peer: Option<SocketAddr>) -> bool {
 
 /// A browser says where its page came from: a foreign page is refused unless the operator lists it. Returns the origin
 /// to allow in the reply.
-pub(super) fn origin(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<HeaderValue>, Error> {
+pub(super) fn origin(
+    snapshot: &Snapshot,
+    listen: SocketAddr,
+    headers: &HeaderMap,
+) -> Result<Option<HeaderValue>, Error> {
     let Some(origin) = headers.get(ORIGIN) else { return Ok(None) };
     let server = &snapshot.config.server;
     let text = origin.to_str().unwrap_or("");
     if server.cors.iter().any(|allowed| allowed == text) {
         return Ok(Some(origin.clone()));
     }
-    if own_page(text, server.listen) {
+    if own_page(text, listen) {
         return Ok(None);
     }
     let message =
@@ -113,6 +117,22 @@ mod tests {
         ] {
             assert_eq!(own_page(origin, listen), own, "{origin}");
         }
+    }
+
+    #[test]
+    fn loopback_is_what_the_connection_says() {
+        for (peer, local) in [
+            ("127.0.0.1:5000", true),
+            ("127.8.9.10:5000", true),
+            ("[::1]:5000", true),
+            ("[::ffff:127.0.0.1]:5000", true),
+            ("10.0.0.1:5000", false),
+            ("[::ffff:10.0.0.1]:5000", false),
+            ("[fe80::1]:5000", false),
+        ] {
+            assert_eq!(from_loopback(Some(peer.parse().unwrap())), local, "{peer}");
+        }
+        assert!(!from_loopback(None), "who cannot be told is nobody");
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub fn start(state: Arc<State>) -> io::Result<Handle> {
     let listener = TcpListener::bind(server.listen).map_err(named)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    state.listens(address);
     let workers = match server.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,

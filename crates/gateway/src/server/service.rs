@@ -24,7 +24,7 @@ pub(super) async fn call(
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     let snapshot = state.snapshot();
-    let origin = match guard::origin(&snapshot, request.headers()) {
+    let origin = match guard::origin(&snapshot, state.address(), request.headers()) {
         Ok(origin) => origin,
         Err(e) => return Ok(refuse(state.request_id(), request, e).await),
     };
@@ -71,11 +71,10 @@ pub(super) fn may_post(
     snapshot: &Snapshot,
     request: &Request<Incoming>,
 ) -> Result<Option<usize>, Error> {
-    if request.method() != Method::POST {
-        let message = format!("{} takes POST, not {}", request.uri().path(), request.method());
-        return Err(Error::new(Kind::MethodNotAllowed, message));
-    }
     let key = guard::client(snapshot, request.headers())?;
+    if request.method() != Method::POST {
+        return Err(no_such_path(request.method(), request.uri().path()));
+    }
     guard::json(request.headers())?;
     if state.ledger.overloaded() {
         let message = "records cannot be written as fast as requests come: see the log, and try again shortly";
@@ -87,11 +86,7 @@ pub(super) fn may_post(
 /// Refuses before the body was read: it is read and thrown away, so that a client still sending sees the answer.
 async fn refuse(id: RequestId, request: Request<Incoming>, error: Error) -> Reply {
     read::discard(request.into_body()).await;
-    let mut reply = Reply::error(id, None, error);
-    if reply.status() == StatusCode::UNAUTHORIZED {
-        reply.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    reply
+    Reply::error(id, None, error)
 }
 
 /// Everything but the data path.
@@ -102,45 +97,71 @@ async fn other(
     request: Request<Incoming>,
 ) -> Reply {
     let id = state.request_id();
-    let path = request.uri().path().to_owned();
-    let answer = match (request.method().as_str(), path.as_str()) {
-        ("GET", "/healthz") => Ok(edge::healthz()),
-        ("GET", "/readyz") => Ok(edge::readyz(state, snapshot)),
-        ("POST", "/v1/route") => match edge::route(state, snapshot.clone(), id, request).await {
-            Ok(explained) => Ok(explained),
-            Err((e, Some(unread))) => return refuse(id, unread, e).await,
-            Err((e, None)) => Err(e),
-        },
-        ("GET", "/v1/models") => guard::client(snapshot, request.headers()).map(|key| edge::models(snapshot, key)),
-        ("GET", p) if p.starts_with("/v1/models/") => guard::client(snapshot, request.headers())
-            .and_then(|key| edge::model(snapshot, key, &p["/v1/models/".len()..])),
-        (_, p) if p.starts_with("/v1/") => match guard::client(snapshot, request.headers()) {
-            Err(e) => return refuse(id, request, e).await,
-            Ok(_) => Err(no_such_path(request.method(), p)),
-        },
-        (_, p) if p == "/admin" || p.starts_with("/admin/") => match guard::admin(snapshot, peer, request.headers()) {
-            Err(e) => return refuse(id, request, e).await,
-            Ok(()) => admin::call(state, snapshot, request).await,
-        },
-        (_, p) => Err(no_such_path(request.method(), p)),
+    let answered = match simple(state, snapshot, peer, &request) {
+        Ok(Some(reply)) => return reply,
+        Ok(None) if request.uri().path() == "/v1/route" => edge::route(state, snapshot.clone(), id, request).await,
+        Ok(None) => admin::call(state, snapshot, request).await.map_err(|e| (e, None)),
+        Err(e) => Err((e, Some(request))),
     };
-    answer.unwrap_or_else(|e| Reply::error(id, None, e))
+    match answered {
+        Ok(reply) => reply,
+        Err((e, Some(unread))) => refuse(id, unread, e).await,
+        Err((e, None)) => Reply::error(id, None, e),
+    }
 }
 
-/// Paths that exist, with the method that they take.
-const PATHS: [(&str, &str); 6] = [
+/// What needs no body; `None`: `/v1/route` and `/admin` answer, and the caller may ask them.
+fn simple(
+    state: &State,
+    snapshot: &Snapshot,
+    peer: Option<SocketAddr>,
+    request: &Request<Incoming>,
+) -> Result<Option<Reply>, Error> {
+    let (path, headers) = (request.uri().path(), request.headers());
+    // The server leaves the body out of answers to HEAD.
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    if path == "/admin" || path.starts_with("/admin/") {
+        return guard::admin(snapshot, peer, headers).map(|()| None);
+    }
+    if path == "/v1/route" {
+        return Ok(None);
+    }
+    if path == "/v1" || path.starts_with("/v1/") {
+        let key = guard::client(snapshot, headers)?;
+        return match path.strip_prefix("/v1/models") {
+            Some("") if is_get => Ok(Some(edge::models(snapshot, key))),
+            Some(id) if is_get && id.len() > 1 && id.starts_with('/') => edge::model(snapshot, key, &id[1..]).map(Some),
+            _ => Err(no_such_path(request.method(), path)),
+        };
+    }
+    match path {
+        "/healthz" if is_get => Ok(Some(edge::healthz())),
+        "/readyz" if is_get => Ok(Some(edge::readyz(state, snapshot))),
+        _ => Err(no_such_path(request.method(), path)),
+    }
+}
+
+/// Paths that exist, with the methods that they take; a path that ends in `/` stands for all below it.
+const PATHS: [(&str, &str); 11] = [
     ("/v1/chat/completions", "POST"),
     ("/v1/route", "POST"),
     ("/v1/models", "GET"),
+    ("/v1/models/", "GET"),
     ("/healthz", "GET"),
     ("/readyz", "GET"),
-    ("/admin", "GET"),
+    ("/admin/breakers", "GET, POST"),
+    ("/admin/reload", "POST"),
+    ("/admin/report", "GET"),
+    ("/admin/requests", "GET"),
+    ("/admin/requests/", "GET"),
 ];
 
+/// Why nothing answers here: no such path, or another method than the path takes.
 pub(super) fn no_such_path(method: &Method, path: &str) -> Error {
     let shown: String = path.chars().take(200).collect();
-    match PATHS.iter().find(|(p, _)| *p == path) {
-        Some((_, takes)) => Error::new(Kind::MethodNotAllowed, format!("{shown} takes {takes}, not {method}")),
+    let known = |p: &str| if p.ends_with('/') { path.len() > p.len() && path.starts_with(p) } else { path == p };
+    match PATHS.iter().find(|(p, _)| known(p)) {
+        Some((_, takes)) => Error::new(Kind::MethodNotAllowed(takes), format!("{shown} takes {takes}, not {method}")),
         None => {
             let known = PATHS.map(|(p, _)| p).join(", ");
             Error::new(Kind::NotFound, format!("there is no `{shown}` here; known: {known}"))

@@ -19,7 +19,7 @@ pub struct DecisionSampler {
 
 impl DecisionSampler {
     /// Details of plain successes a second, at most.
-    pub const PER_SECOND: u64 = 500;
+    pub const PER_SECOND: u64 = 100;
 
     /// A sampler for `share` (0 to 1) of plain successes, at most [`Self::PER_SECOND`] with a second's burst.
     pub fn new(share: f64) -> Self {

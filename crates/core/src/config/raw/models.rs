@@ -146,7 +146,7 @@ pub(in crate::config) struct Latency {
 pub(in crate::config) enum Status {
     /// In service.
     Active,
-    /// In service, after active models of equal score.
+    /// In service, but tried after every active model.
     Degraded,
     /// Only a pin reaches it.
     Deprecated,

@@ -51,12 +51,13 @@ pub(in crate::cli) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if args.exit {
         return handle.shut_down().map_err(|e| vec![e.to_string()]);
     }
+    let signals = serve::Signals::catch()?;
     print(&format!(
         "\nThe gateway goes on serving on http://{}; try:\n{}\nCtrl-C stops it.\n",
         handle.address(),
         curl(handle.address())
     ))?;
-    serve::until_stopped(handle)
+    signals.serve(handle, None)
 }
 
 fn summary(outcomes: &[DemoOutcome]) -> String {

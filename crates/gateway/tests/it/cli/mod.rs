@@ -1,0 +1,16 @@
+//! The real binary in a throwaway folder: what its commands print, what its gateway answers over real sockets, what
+//! survives a signal. Nothing here reaches beyond loopback, and nothing of this machine's environment reaches the binary.
+
+#![cfg(test)]
+
+mod admin;
+mod commands;
+mod decisions;
+mod durability;
+mod errors;
+mod gateway;
+mod http;
+mod reload;
+mod secrets;
+mod serve;
+mod upstream;

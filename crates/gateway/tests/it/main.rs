@@ -1,0 +1,15 @@
+//! The gateway as its users meet it: a real listener, real sockets, and providers that misbehave on demand; and the
+//! real binary in a throwaway folder (`cli`).
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails, helpers included")]
+
+mod accounting;
+mod breakers;
+mod capacity;
+mod cli;
+mod execution;
+mod faults;
+mod forwarding;
+mod harness;
+mod listener;
+mod streams;
+mod upstream;
