@@ -361,8 +361,8 @@ impl<'a> Search<'a> {
             if i128::from(cost.0).abs_diff(cap.0.into()) * 10 < u128::from(cap.0.unsigned_abs()) {
                 estimate.input_tokens = self.exact_tokens(model.tokenizer);
                 let n = self.ask.profile.n;
-                cost = estimate::cost(self.price(pin), estimate.input_tokens, estimate.output_tokens, n)
-                    .unwrap_or(cost);
+                cost =
+                    estimate::cost(self.price(pin), estimate.input_tokens, estimate.output_tokens, n).unwrap_or(cost);
                 estimate.cost = Some(cost);
             }
             if cost > cap {
