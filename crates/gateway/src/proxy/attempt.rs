@@ -374,7 +374,8 @@ fn send_failed(e: SendError, connect: Duration) -> Brought {
 /// A 200 of another type, or compressed though nothing was offered, is no answer.
 fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Brought> {
     let found = headers.get(CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
-    let matches = found.len() >= wanted.len() && found[..wanted.len()].eq_ignore_ascii_case(wanted.as_bytes());
+    let kind = found.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let matches = kind.eq_ignore_ascii_case(wanted.as_bytes());
     let encoded = headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity");
     if matches && !encoded {
         return Ok(());

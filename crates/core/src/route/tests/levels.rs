@@ -133,7 +133,10 @@ fn a_provider_pin_uses_only_its_own_endpoints() {
 fn what_is_passed_through_has_the_catalogues_price_or_none() {
     let w = World::new("providers: { openai: { api_key: sk, passthrough: true } }\nmodels: { gpt-4o: {} }");
     let known = w.decide(&ask("openai/gpt-4o-mini"));
-    assert_eq!(known.candidates[0].price(&w.config.registry).map(|p| (p.input, p.output)), Some((150_000_000, 600_000_000)));
+    assert_eq!(
+        known.candidates[0].price(&w.config.registry).map(|p| (p.input, p.output)),
+        Some((150_000_000, 600_000_000))
+    );
     assert_eq!(known.candidates[0].estimate.cost, Some(usd(1000.0 * 0.15e-6 + 300.0 * 0.60e-6)));
     let unknown = w.decide(&ask("openai/brand-new"));
     assert_eq!((unknown.candidates[0].price(&w.config.registry), unknown.candidates[0].estimate.cost), (None, None));
