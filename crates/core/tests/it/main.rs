@@ -1,3 +1,4 @@
 //! Tests of the core from the outside: everything here goes through public items.
 
+mod deciding;
 mod simulation;
