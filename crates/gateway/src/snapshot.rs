@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub provider_headers: Vec<HeaderValue>,
     /// The best single model by configured quality, against which savings are counted.
     pub baseline: Option<ModelIx>,
+    /// Some rule asks whether a request is sensitive.
+    pub asks_sensitive: bool,
     /// Which decisions are stored in full.
     pub sampler: DecisionSampler,
 }
@@ -98,6 +100,7 @@ impl Snapshot {
             model_headers: registry.models.iter().map(|m| header_value(&m.name)).collect(),
             provider_headers: registry.providers.iter().map(|p| header_value(&p.name)).collect(),
             baseline: baseline(registry),
+            asks_sensitive: asks_sensitive(&config),
             sampler: DecisionSampler::new(config.telemetry.decisions),
             config,
         })
@@ -169,6 +172,16 @@ fn carry<'a, T: Default + 'a>(
 ) -> Vec<Arc<T>> {
     let known: HashMap<&str, &Arc<T>> = previous.into_iter().flatten().collect();
     names.map(|n| known.get(n).map_or_else(Arc::default, |known| Arc::clone(known))).collect()
+}
+
+/// Whether any expression names `sensitive`; compliance rules are about nothing else, mostly.
+fn asks_sensitive(config: &Config) -> bool {
+    let compliance = config.compliance.iter().map(|c| &c.when);
+    let routes = config.routes.iter().filter_map(|r| r.matches.as_ref());
+    let surfaces = config.surfaces.iter().filter_map(|s| s.matches.as_ref());
+    let peak = config.peak.iter().map(|p| &p.when);
+    let mut all = compliance.chain(routes).chain(surfaces).chain(peak);
+    all.any(|expr| expr.source().contains("sensitive"))
 }
 
 fn baseline(registry: &Registry) -> Option<ModelIx> {
