@@ -164,8 +164,9 @@ async fn stream(response: Response<Incoming>, leaves_after: Option<usize>) -> Re
     }
     match seen {
         Stream { done: true, error: Some(code), .. } => Err(format!("a stream ended in {code} and [DONE]")),
-        Stream { done: true, finished: false, .. } => Err("a stream ended without a finish reason".to_owned()),
+        // As an empty answer: repeated elsewhere once, then returned as the provider sent it.
         Stream { done: true, content: 0, .. } => Ok("streams, empty after another try".to_owned()),
+        Stream { done: true, finished: false, .. } => Err("a stream ended without a finish reason".to_owned()),
         Stream { done: true, .. } => Ok("streams".to_owned()),
         Stream { error: Some(code), .. } => Ok(format!("streams that ended in an error event: {code}")),
         _ => Err("a stream was cut silently".to_owned()),

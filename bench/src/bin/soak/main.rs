@@ -42,6 +42,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args = Args::parse();
     let beside = || std::env::current_exe().map(|me| me.with_file_name("waypost"));
     let binary = args.binary.clone().map_or_else(beside, Ok)?;
+    let binary = binary.canonicalize().map_err(|e| format!("{}: {e}", binary.display()))?;
     let mut gateway = Gateway::start(&binary).await?;
     println!("{} at {}, {} requests a second for {} s", binary.display(), gateway.address, args.rate, args.seconds);
     let (report, mut reports) = mpsc::unbounded_channel();
