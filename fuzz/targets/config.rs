@@ -62,7 +62,7 @@ fn decides_one(config: &Config, profile: &Profile, model: &str) {
     let decision = decide(config, &ask, &live, now, &mut Rng::new(1));
     assert_eq!(decision.candidates.is_empty(), decision.refusal.is_some(), "{decision:?}");
     assert!(decision.candidates.iter().all(|c| !c.score.is_nan()), "{decision:?}");
-    let _ = explain(config, profile, &decision).to_string();
+    serde_json::to_string(&explain(config, profile, &decision)).expect("a decision can be explained");
 }
 
 struct Cold<'a>(&'a Config);
