@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use waypost_core::config::Config;
 use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
+use waypost_core::policy::Strategy;
 use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status};
 
 /// One version of the configuration, ready to serve.
@@ -180,7 +181,11 @@ fn asks_sensitive(config: &Config) -> bool {
     let routes = config.routes.iter().filter_map(|r| r.matches.as_ref());
     let surfaces = config.surfaces.iter().filter_map(|s| s.matches.as_ref());
     let peak = config.peak.iter().map(|p| &p.when);
-    let mut all = compliance.chain(routes).chain(surfaces).chain(peak);
+    let policies = config.routes.iter().map(|r| &r.policy).chain(config.stages.iter().map(|s| &s.policy));
+    let strategies = policies.chain([&config.auto]).map(|p| &p.strategy);
+    let strategies = strategies.chain(config.peak.iter().filter_map(|p| p.strategy.as_ref()));
+    let scores = strategies.filter_map(|s| if let Strategy::Score(expr) = s { Some(expr) } else { None });
+    let mut all = compliance.chain(routes).chain(surfaces).chain(peak).chain(scores);
     all.any(|expr| expr.source().contains("sensitive"))
 }
 
