@@ -111,7 +111,10 @@ impl Snapshot {
     pub fn scrub(&self, provider: ProviderIx, text: &str) -> String {
         let provider = self.config.registry.provider(provider);
         let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
-        secrets.filter(|s| s.expose().len() >= 6).fold(text.to_owned(), |t, s| t.replace(s.expose(), "***"))
+        let mut secrets: Vec<&str> = secrets.map(|s| s.expose()).filter(|s| s.len() >= 6).collect();
+        // The longest first: of a key that begins with another one, the rest would stay.
+        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"))
     }
 
     fn origins(&self) -> Vec<Arc<Origin>> {
