@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use waypost_core::config::Config;
 use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
+use waypost_core::policy::Strategy;
 use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status};
 
 /// One version of the configuration, ready to serve.
@@ -110,7 +111,10 @@ impl Snapshot {
     pub fn scrub(&self, provider: ProviderIx, text: &str) -> String {
         let provider = self.config.registry.provider(provider);
         let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
-        secrets.filter(|s| s.expose().len() >= 6).fold(text.to_owned(), |t, s| t.replace(s.expose(), "***"))
+        let mut secrets: Vec<&str> = secrets.map(|s| s.expose()).filter(|s| s.len() >= 6).collect();
+        // The longest first: of a key that begins with another one, the rest would stay.
+        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"))
     }
 
     fn origins(&self) -> Vec<Arc<Origin>> {
@@ -180,7 +184,11 @@ fn asks_sensitive(config: &Config) -> bool {
     let routes = config.routes.iter().filter_map(|r| r.matches.as_ref());
     let surfaces = config.surfaces.iter().filter_map(|s| s.matches.as_ref());
     let peak = config.peak.iter().map(|p| &p.when);
-    let mut all = compliance.chain(routes).chain(surfaces).chain(peak);
+    let policies = config.routes.iter().map(|r| &r.policy).chain(config.stages.iter().map(|s| &s.policy));
+    let strategies = policies.chain([&config.auto]).map(|p| &p.strategy);
+    let strategies = strategies.chain(config.peak.iter().filter_map(|p| p.strategy.as_ref()));
+    let scores = strategies.filter_map(|s| if let Strategy::Score(expr) = s { Some(expr) } else { None });
+    let mut all = compliance.chain(routes).chain(surfaces).chain(peak).chain(scores);
     all.any(|expr| expr.source().contains("sensitive"))
 }
 

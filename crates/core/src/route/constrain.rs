@@ -427,7 +427,7 @@ impl<'a> Search<'a> {
 }
 
 /// The refusal that follows from the exclusions, when nothing is left (INTERFACE.md).
-pub(super) fn refusal(config: &Config, excluded: &[Exclusion], _now: Now, level: Level) -> Refusal {
+pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level) -> Refusal {
     let out_of_service = |e: &&Exclusion| matches!(e.reason, Reason::Offline | Reason::Deprecated);
     let mut counted: Vec<&Exclusion> = excluded.iter().filter(|e| !out_of_service(e)).collect();
     if counted.is_empty() {
