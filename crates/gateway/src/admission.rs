@@ -44,7 +44,8 @@ impl Admission {
         (state.running, state.waiting.iter().map(VecDeque::len).sum())
     }
 
-    /// A place at once, or after waiting in the queue of its class until `deadline`; 503 where the queue is full.
+    /// A place at once, or after waiting in the queue of its class until `deadline`; 503 where the queue is full. An
+    /// interactive request then takes the turn of the background one that came last.
     pub async fn enter(
         self: &Arc<Self>,
         class: Class,
@@ -52,6 +53,10 @@ impl Admission {
         most_waiting: usize,
         deadline: Instant,
     ) -> Result<Permit, Error> {
+        let overloaded = || {
+            let message = format!("{most} requests are running and {most_waiting} are waiting: try again shortly");
+            Error::new(Kind::Overloaded, message).retry_after(Duration::from_secs(1))
+        };
         let receiver = {
             let mut state = self.lock();
             if state.running < most {
@@ -60,9 +65,10 @@ impl Admission {
             }
             let waiting = &mut state.waiting;
             waiting.iter_mut().for_each(|queue| queue.retain(|w| !w.is_closed()));
-            if waiting.iter().map(VecDeque::len).sum::<usize>() >= most_waiting {
-                let message = format!("{most} requests are running and {most_waiting} are waiting: try again shortly");
-                return Err(Error::new(Kind::Overloaded, message).retry_after(Duration::from_secs(1)));
+            let full = waiting.iter().map(VecDeque::len).sum::<usize>() >= most_waiting;
+            let gives_way = |waiting: &mut [VecDeque<_>; 2]| waiting[Class::Background as usize].pop_back().is_some();
+            if full && !(class == Class::Interactive && gives_way(waiting)) {
+                return Err(overloaded());
             }
             let (sender, receiver) = oneshot::channel();
             waiting[class as usize].push_back(sender);
@@ -71,7 +77,8 @@ impl Admission {
         let message = "the request waited for a free place until its deadline";
         match timeout_at(deadline, receiver).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::new(Kind::DeadlineExceeded, message)),
+            Ok(Err(_)) => Err(overloaded()),
+            Err(_) => Err(Error::new(Kind::DeadlineExceeded, message)),
         }
     }
 
@@ -118,13 +125,32 @@ mod tests {
             }));
             tokio::task::yield_now().await;
         }
-        let full = admission.enter(Class::Interactive, 1, 2, soon()).await.unwrap_err();
+        let full = admission.enter(Class::Background, 1, 2, soon()).await.unwrap_err();
         assert_eq!(full.kind, Kind::Overloaded);
         drop(first);
         for task in tasks {
             task.await.unwrap();
         }
         assert_eq!(*order.lock().unwrap(), [Class::Interactive, Class::Background]);
+        assert_eq!(admission.load(), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_full_of_background_turns_no_interactive_request_away() {
+        let admission = Arc::new(Admission::default());
+        let first = admission.enter(Class::Interactive, 1, 1, soon()).await.unwrap();
+        let wait = |class| {
+            let admission = admission.clone();
+            tokio::spawn(async move { admission.enter(class, 1, 1, soon()).await.map(drop).map_err(|e| e.kind) })
+        };
+        let background = wait(Class::Background);
+        tokio::task::yield_now().await;
+        let interactive = wait(Class::Interactive);
+        assert_eq!(background.await.unwrap(), Err(Kind::Overloaded));
+        let late = admission.enter(Class::Interactive, 1, 1, soon()).await.unwrap_err();
+        assert_eq!(late.kind, Kind::Overloaded, "interactive requests do not displace each other");
+        drop(first);
+        assert_eq!(interactive.await.unwrap(), Ok(()));
         assert_eq!(admission.load(), (0, 0));
     }
 

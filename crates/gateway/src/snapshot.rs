@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use waypost_core::config::Config;
 use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
+use waypost_core::policy::Strategy;
 use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status};
 
 /// One version of the configuration, ready to serve.
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub provider_headers: Vec<HeaderValue>,
     /// The best single model by configured quality, against which savings are counted.
     pub baseline: Option<ModelIx>,
+    /// Some rule asks whether a request is sensitive.
+    pub asks_sensitive: bool,
     /// Which decisions are stored in full.
     pub sampler: DecisionSampler,
 }
@@ -98,6 +101,7 @@ impl Snapshot {
             model_headers: registry.models.iter().map(|m| header_value(&m.name)).collect(),
             provider_headers: registry.providers.iter().map(|p| header_value(&p.name)).collect(),
             baseline: baseline(registry),
+            asks_sensitive: asks_sensitive(&config),
             sampler: DecisionSampler::new(config.telemetry.decisions),
             config,
         })
@@ -107,7 +111,10 @@ impl Snapshot {
     pub fn scrub(&self, provider: ProviderIx, text: &str) -> String {
         let provider = self.config.registry.provider(provider);
         let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
-        secrets.filter(|s| s.expose().len() >= 6).fold(text.to_owned(), |t, s| t.replace(s.expose(), "***"))
+        let mut secrets: Vec<&str> = secrets.map(|s| s.expose()).filter(|s| s.len() >= 6).collect();
+        // The longest first: of a key that begins with another one, the rest would stay.
+        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"))
     }
 
     fn origins(&self) -> Vec<Arc<Origin>> {
@@ -169,6 +176,20 @@ fn carry<'a, T: Default + 'a>(
 ) -> Vec<Arc<T>> {
     let known: HashMap<&str, &Arc<T>> = previous.into_iter().flatten().collect();
     names.map(|n| known.get(n).map_or_else(Arc::default, |known| Arc::clone(known))).collect()
+}
+
+/// Whether any expression names `sensitive`; compliance rules are about nothing else, mostly.
+fn asks_sensitive(config: &Config) -> bool {
+    let compliance = config.compliance.iter().map(|c| &c.when);
+    let routes = config.routes.iter().filter_map(|r| r.matches.as_ref());
+    let surfaces = config.surfaces.iter().filter_map(|s| s.matches.as_ref());
+    let peak = config.peak.iter().map(|p| &p.when);
+    let policies = config.routes.iter().map(|r| &r.policy).chain(config.stages.iter().map(|s| &s.policy));
+    let strategies = policies.chain([&config.auto]).map(|p| &p.strategy);
+    let strategies = strategies.chain(config.peak.iter().filter_map(|p| p.strategy.as_ref()));
+    let scores = strategies.filter_map(|s| if let Strategy::Score(expr) = s { Some(expr) } else { None });
+    let mut all = compliance.chain(routes).chain(surfaces).chain(peak).chain(scores);
+    all.any(|expr| expr.source().contains("sensitive"))
 }
 
 fn baseline(registry: &Registry) -> Option<ModelIx> {

@@ -190,30 +190,6 @@ pub fn load() {
     typos::find(b"tables", |_, _| {});
 }
 
-/// Output tokens to expect for one choice before any model's own history is known: a prior for the task, longer for harder
-/// requests, never above the request's own cap.
-pub fn expected_output_tokens(profile: &Profile, task: Task) -> u32 {
-    let prior = match task {
-        Task::Code => 600,
-        Task::Math => 500,
-        Task::Reasoning => 700,
-        Task::Writing => 500,
-        Task::Summary => 200,
-        Task::Extraction => 150,
-        Task::Classification => 10,
-        Task::Qa => 120,
-        Task::Chat => 300,
-        // About as long as what is translated.
-        Task::Translation => profile.input_tokens.clamp(20, 4_000),
-    };
-    let harder = match task {
-        Task::Code | Task::Math | Task::Reasoning | Task::Writing => 0.6 + f64::from(profile.complexity),
-        _ => 1.0,
-    };
-    let expected = (f64::from(prior) * harder) as u32;
-    profile.max_output_tokens.map_or(expected, |cap| cap.min(expected))
-}
-
 /// What the request needs of a model. What it is silent on it does not need; what it does say is never dropped.
 fn needs(scan: &Scan) -> Capabilities {
     [

@@ -288,15 +288,6 @@ fn needs_are_what_the_request_has() {
 }
 
 #[test]
-fn expected_output_keeps_to_the_cap() {
-    let mut p = user("Classify the sentiment: great chair");
-    assert_eq!(expected_output_tokens(&p, p.task), 10);
-    assert_eq!(expected_output_tokens(&p, Task::Chat), 300);
-    p.max_output_tokens = Some(64);
-    assert_eq!(expected_output_tokens(&p, Task::Code), 64);
-}
-
-#[test]
 fn nothing_to_read_is_no_failure() {
     let empty: [&[(Role, &str)]; 5] = [
         &[],

@@ -106,7 +106,9 @@ impl fmt::Display for Reason {
                 write!(f, "every endpoint failed lately; the next try is in {:.1} s", left.as_secs_f64())
             }
             Self::BreakerOpen(None) => f.write_str("every endpoint failed lately and is being tried"),
-            Self::RateLimited(left) => write!(f, "the provider asked to wait {:.1} s more", left.as_secs_f64()),
+            Self::RateLimited(left) => {
+                write!(f, "the provider asked to wait {:.1} s more; stands behind the others", left.as_secs_f64())
+            }
             Self::NoPrice => f.write_str("its price is unknown, and a cost cap depends on it: set `price`"),
         }
     }
@@ -138,6 +140,8 @@ pub(super) struct Search<'a> {
     pub passed: Vec<Candidate>,
     pub excluded: Vec<Exclusion>,
     /// Excluded only because of a rate-limit hint: they return if nothing else is left.
+    /// Passed, but every endpoint in service asked to be left alone for so long.
+    limited: Vec<(ModelIx, Duration)>,
     /// Some exclusion would not have happened without the caller's hints.
     hints_excluded: bool,
     pub fell_back: bool,
@@ -179,6 +183,7 @@ impl<'a> Search<'a> {
             compliance,
             passed,
             excluded,
+            limited: Vec::new(),
             hints_excluded: false,
             fell_back: false,
             exact: Default::default(),
@@ -217,6 +222,11 @@ impl<'a> Search<'a> {
                 self.consider(&self.plain(model));
             }
         }
+        // A rate-limit hint only orders: it is named where others go first, and the model still stands behind them.
+        if self.limited.len() < self.passed.len() {
+            let named = |(model, left): (ModelIx, Duration)| Exclusion { model, reason: Reason::RateLimited(left) };
+            self.excluded.extend(self.limited.drain(..).map(named));
+        }
     }
 
     fn plain(&self, model: ModelIx) -> Pinned {
@@ -225,8 +235,11 @@ impl<'a> Search<'a> {
 
     fn consider(&mut self, pin: &Pinned) {
         match self.check(pin, Check::Full) {
-            // A rate-limit hint only orders: the model still stands behind the others, should they fail.
-            Ok(candidate) => self.passed.push(Candidate { rate_limited: self.rate_limit(pin).is_some(), ..candidate }),
+            Ok(candidate) => {
+                let wait = self.rate_limit(pin);
+                self.passed.push(Candidate { rate_limited: wait.is_some(), ..candidate });
+                self.limited.extend(wait.map(|left| (pin.model, left)));
+            }
             Err(reason) => {
                 let by_cap = matches!(
                     reason,
@@ -414,7 +427,7 @@ impl<'a> Search<'a> {
 }
 
 /// The refusal that follows from the exclusions, when nothing is left (INTERFACE.md).
-pub(super) fn refusal(config: &Config, excluded: &[Exclusion], _now: Now, level: Level) -> Refusal {
+pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level) -> Refusal {
     let out_of_service = |e: &&Exclusion| matches!(e.reason, Reason::Offline | Reason::Deprecated);
     let mut counted: Vec<&Exclusion> = excluded.iter().filter(|e| !out_of_service(e)).collect();
     if counted.is_empty() {

@@ -172,7 +172,7 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
     if candidates.first().is_some_and(|c| c.degraded && Some(c.model) == config.fallback_model && search.fell_back) {
         level = Level::Fallback;
     }
-    let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, now, proposal.level));
+    let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, proposal.level));
     let reason = order::reason(config, &proposal, level, ask.profile.task, &candidates, search.excluded.len());
     Decision {
         level,

@@ -1,4 +1,5 @@
 //! Tests of the core from the outside: everything here goes through public items.
 
 mod architecture;
+mod deciding;
 mod simulation;

@@ -18,7 +18,7 @@ use tokio::time::timeout_at;
 use waypost_core::attempt::{Attempt, Failure, Fault, Invalid, Timeout};
 use waypost_core::dialect::gate::{Progress, StreamFault, StreamGate};
 use waypost_core::dialect::{BadCompletion, UpstreamError, openai};
-use waypost_core::registry::Capabilities;
+use waypost_core::registry::{Capabilities, Timeouts};
 use waypost_core::retry::{exhausted_for, retry_after};
 use waypost_core::splice::Forward;
 use waypost_core::units::Instant;
@@ -63,10 +63,15 @@ pub(super) enum Answer {
 
 /// A stream whose first real output has come.
 pub(super) struct Begun {
-    gate: StreamGate,
-    first: Vec<Bytes>,
-    upstream: UpstreamBody,
-    chunk_timeout: Duration,
+    pub gate: StreamGate,
+    /// What was held until then.
+    pub first: Vec<Bytes>,
+    pub upstream: UpstreamBody,
+    /// The stream's real end has come as well.
+    pub ended: bool,
+    pub chunk_timeout: Duration,
+    /// When it must have ended, and whose limit that is.
+    pub deadline: (Instant, Timeout),
 }
 
 impl Answer {
@@ -79,12 +84,8 @@ impl Answer {
                 reply::whole(run.id, account, Whole { body, content_type, attempts })
             }
             Self::Stream(begun) => {
-                let Begun { gate, first, upstream, chunk_timeout } = *begun;
-                let deadline = state.clock.timer(run.deadline);
                 let head = reply::stream(run.id, &account, attempts);
-                let body =
-                    StreamBody::new(state.clock, gate, first, upstream, account, permit, chunk_timeout, deadline);
-                reply::begun(head, body)
+                reply::begun(head, StreamBody::new(state.clock, *begun, account, permit))
             }
         }
     }
@@ -116,11 +117,7 @@ impl Exchange<'_> {
 
     /// When this exchange is over: its own timeout, or the request's deadline.
     fn limit(&self, stream: bool) -> (Instant, Timeout) {
-        let config = &self.run.prepared.snapshot.config;
-        let registry = &config.registry;
-        let endpoint = registry.endpoint(self.attempt.endpoint);
-        let timeouts = registry.model(endpoint.model).timeouts.or(registry.provider(endpoint.provider).timeouts);
-        let execution = &config.execution;
+        let (timeouts, execution) = (self.timeouts(), &self.run.prepared.snapshot.config.execution);
         let total = timeouts.total.unwrap_or(execution.total_timeout);
         // Reasoning is silent for long: its timeouts default to the total one.
         let reasons = self.run.prepared.profile.needs.has(Capabilities::REASONING);
@@ -131,9 +128,23 @@ impl Exchange<'_> {
             let fallback = if reasons { total } else { Duration::from_secs(120) };
             (timeouts.response.or(execution.response_timeout).unwrap_or(fallback), Timeout::Response)
         };
-        let (own, kind) = if total < own { (total, Timeout::Total) } else { (own, kind) };
-        let limit = self.begun + own;
-        if self.run.deadline < limit { (self.run.deadline, Timeout::Deadline) } else { (limit, kind) }
+        let limit = (self.begun + own, kind);
+        let last = self.last();
+        if last.0 < limit.0 { last } else { limit }
+    }
+
+    /// When even an answer that has begun is over: the attempt's total timeout, or the request's deadline.
+    fn last(&self) -> (Instant, Timeout) {
+        let execution = &self.run.prepared.snapshot.config.execution;
+        let total = self.begun + self.timeouts().total.unwrap_or(execution.total_timeout);
+        if self.run.deadline < total { (self.run.deadline, Timeout::Deadline) } else { (total, Timeout::Total) }
+    }
+
+    /// What the model or the provider sets of the timeouts.
+    fn timeouts(&self) -> Timeouts {
+        let registry = &self.run.prepared.snapshot.config.registry;
+        let endpoint = registry.endpoint(self.attempt.endpoint);
+        registry.model(endpoint.model).timeouts.or(registry.provider(endpoint.provider).timeouts)
     }
 
     async fn send(&self, account: &mut Account) -> Result<Response<UpstreamBody>, Brought> {
@@ -154,8 +165,7 @@ impl Exchange<'_> {
                 simulate::respond(settings, &name, number, seconds, &body).await.map(UpstreamBody::Simulated)
             }
             Link::Http(target) => {
-                let timeouts = registry.model(endpoint.model).timeouts.or(provider.timeouts);
-                let connect = timeouts.connect.unwrap_or(snapshot.config.execution.connect_timeout);
+                let connect = self.timeouts().connect.unwrap_or(snapshot.config.execution.connect_timeout);
                 let sent = self.run.pool.send(target, body, connect).await;
                 let (response, connection) = sent.map_err(|e| send_failed(e, connect))?;
                 response.map(|body| UpstreamBody::http(body, connection))
@@ -231,14 +241,14 @@ impl Exchange<'_> {
         let (head, mut upstream) = response.into_parts();
         check_type(&head.headers, "text/event-stream")?;
         let mut gate = StreamGate::openai(self.run.prepared.scan.usage_asked());
-        let mut first = Vec::new();
+        let (mut first, mut ended) = (Vec::new(), false);
         let fault = loop {
             let pushed = match upstream.frame().await {
-                None => match gate.finish(&mut first) {
+                None => {
+                    ended = true;
                     // Nothing was said, and for a reason (a filter, a cap): that is the answer.
-                    Ok(_) => Ok(Progress::Committed),
-                    Err(fault) => Err(fault),
-                },
+                    gate.finish(&mut first).map(|_| Progress::Committed)
+                }
                 Some(Err(e)) => {
                     account.passed(gate.tally().text_bytes, gate.tally().usage);
                     return Err(Brought::new(
@@ -264,8 +274,9 @@ impl Exchange<'_> {
             }
             account.passed(gate.tally().text_bytes, gate.tally().usage);
             account.first_output(self.run.state.clock.instant());
-            let chunk_timeout = self.chunk_timeout();
-            return Ok(Answer::Stream(Box::new(Begun { gate, first, upstream, chunk_timeout })));
+            let (chunk_timeout, deadline) = (self.chunk_timeout(), self.last());
+            let ended = ended || gate.is_done();
+            return Ok(Answer::Stream(Box::new(Begun { gate, first, upstream, ended, chunk_timeout, deadline })));
         };
         account.passed(gate.tally().text_bytes, gate.tally().usage);
         let mut brought = self.stream_fault(&fault);
@@ -279,11 +290,8 @@ impl Exchange<'_> {
     }
 
     fn chunk_timeout(&self) -> Duration {
-        let config = &self.run.prepared.snapshot.config;
-        let endpoint = config.registry.endpoint(self.attempt.endpoint);
-        let timeouts = config.registry.model(endpoint.model).timeouts;
-        let timeouts = timeouts.or(config.registry.provider(endpoint.provider).timeouts);
-        timeouts.chunk.unwrap_or(config.execution.chunk_timeout)
+        let execution = &self.run.prepared.snapshot.config.execution;
+        self.timeouts().chunk.unwrap_or(execution.chunk_timeout)
     }
 
     fn stream_fault(&self, fault: &StreamFault) -> Brought {
@@ -374,7 +382,8 @@ fn send_failed(e: SendError, connect: Duration) -> Brought {
 /// A 200 of another type, or compressed though nothing was offered, is no answer.
 fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Brought> {
     let found = headers.get(CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
-    let matches = found.len() >= wanted.len() && found[..wanted.len()].eq_ignore_ascii_case(wanted.as_bytes());
+    let kind = found.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let matches = kind.eq_ignore_ascii_case(wanted.as_bytes());
     let encoded = headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity");
     if matches && !encoded {
         return Ok(());

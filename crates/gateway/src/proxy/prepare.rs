@@ -52,10 +52,9 @@ pub fn prepare(
     let model = json::unescape(&body[model.start + 1..model.end - 1]).into_owned();
     let hints = hints(&scan, &body, &headers)?;
     let tags = tags(&snapshot, key, &hints);
-    // Looking for personal data costs a pass over the text: only where some rule may ask.
-    let asked = !snapshot.config.compliance.is_empty();
-    let found = || asked && scan.texts.iter().any(|t| sensitive::detect(&body[t.range.clone()]).is_some());
-    let sensitive = hints.sensitive.unwrap_or_else(found);
+    // Looking for personal data costs a pass over the text: only where some rule asks. A caller can declare it, not deny it.
+    let found = || scan.texts.iter().any(|t| sensitive::detect(&body[t.range.clone()]).is_some());
+    let sensitive = hints.sensitive == Some(true) || (snapshot.asks_sensitive && found());
     let class = hints.class.or_else(|| policy_class(&snapshot, &model, &hints));
     let profile = profile::profile(&body, &scan, Declared { class, sensitive });
     Ok(Prepared { snapshot, key, body, scan, profile, hints, tags, model, headers })
@@ -109,12 +108,13 @@ fn tags(snapshot: &Snapshot, key: Option<usize>, hints: &Hints) -> Vec<(Arc<str>
     tags
 }
 
-/// The class of the route or stage that the request names.
+/// The class of the route or stage that the request names, else of `auto`.
 fn policy_class(snapshot: &Snapshot, model: &str, hints: &Hints) -> Option<waypost_core::profile::Class> {
     let config = &snapshot.config;
     let route = model.strip_prefix("route/").or(hints.route.as_deref()).unwrap_or(model);
     let stage = model.strip_prefix("stage/").or(hints.stage.as_deref()).unwrap_or(model);
     let of_route = || config.routes.iter().find(|r| &*r.name == route).and_then(|r| r.policy.class);
     let of_stage = || config.stages.iter().find(|s| &*s.name == stage).and_then(|s| s.policy.class);
-    of_route().or_else(of_stage)
+    let of_auto = || (model == "auto").then_some(config.auto.class).flatten();
+    of_route().or_else(of_stage).or_else(of_auto)
 }

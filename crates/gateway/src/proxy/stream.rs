@@ -1,6 +1,7 @@
 //! The body of a stream that has begun: bytes as they come from upstream, an explicit error where it breaks off, and the
 //! account settled at its end or its drop.
 
+use super::attempt::Begun;
 use crate::account::Account;
 use crate::admission::Permit;
 use crate::clock::Clock;
@@ -34,24 +35,30 @@ pub struct StreamBody {
 
 impl StreamBody {
     /// Must be called on a runtime.
-    #[expect(clippy::too_many_arguments, reason = "made in one place, of parts that nobody else groups")]
-    pub(super) fn new(
-        clock: Clock,
-        gate: StreamGate,
-        first: Vec<Bytes>,
-        upstream: UpstreamBody,
-        account: Account,
-        permit: Permit,
-        chunk_timeout: Duration,
-        deadline: Instant,
-    ) -> Self {
-        let active = Instant::now();
-        let timer = Box::pin(tokio::time::sleep_until((active + chunk_timeout).min(deadline)));
+    pub(super) fn new(clock: Clock, begun: Begun, account: Account, permit: Permit) -> Self {
+        let Begun { gate, first, upstream, ended, chunk_timeout, deadline: (deadline, late) } = begun;
+        let (active, deadline) = (Instant::now(), clock.timer(deadline));
+        let quiet = if ended { LINGER } else { chunk_timeout };
+        let timer = Box::pin(tokio::time::sleep_until((active + quiet).min(deadline)));
         let ready = first.into_iter().rev().collect();
-        let (upstream, settled) = (Some(upstream), false);
-        let permit = Some(permit);
-        let passing =
-            Passing { clock, gate, ready, upstream, account, permit, timer, chunk_timeout, active, deadline, settled };
+        let (upstream, permit) = (Some(upstream), Some(permit));
+        let mut passing = Passing {
+            clock,
+            gate,
+            ready,
+            upstream,
+            account,
+            permit,
+            timer,
+            chunk_timeout,
+            active,
+            deadline,
+            late,
+            settled: false,
+        };
+        if ended {
+            passing.succeed();
+        }
         let passing = Arc::new(Mutex::new(passing));
         let watched = Arc::downgrade(&passing);
         let watch = tokio::spawn(async move {
@@ -101,6 +108,8 @@ struct Passing {
     /// When something last came from upstream, or was last asked for by downstream.
     active: Instant,
     deadline: Instant,
+    /// Whose limit the deadline is: the request's, or the attempt's own.
+    late: Timeout,
     /// Settled: only what is ready remains to be sent.
     settled: bool,
 }
@@ -188,8 +197,11 @@ impl Passing {
     }
 
     fn fail_late(&mut self) {
-        let message = "the request's deadline passed in the middle of the answer";
-        self.fail(&Failure::Timeout(Timeout::Deadline), Kind::DeadlineExceeded, message);
+        let message = match self.late {
+            Timeout::Total => "the provider's total timeout passed in the middle of the answer",
+            _ => "the request's deadline passed in the middle of the answer",
+        };
+        self.fail(&Failure::Timeout(self.late), Kind::DeadlineExceeded, message);
     }
 
     /// Whether a timeout has run out; the timer is moved on lazily, not at each chunk.
@@ -220,6 +232,8 @@ impl Passing {
             match Pin::new(upstream).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let (Ok(data), false) = (frame.into_data(), self.settled) {
+                        // A part of an event is a sign of life as well, though nothing of it can be sent yet.
+                        self.active = Instant::now();
                         self.take(&data);
                         if self.settled && self.upstream.is_some() {
                             self.timer.as_mut().reset(Instant::now() + LINGER);

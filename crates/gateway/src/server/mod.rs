@@ -23,13 +23,16 @@ use hyper_util::server::conn::auto;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// A worker's stack: the operator's expressions are evaluated recursively.
 const STACK: usize = 8 << 20;
+
+/// How long a connection may be open before its first request has come.
+const FIRST_REQUEST: Duration = Duration::from_secs(60);
 
 /// A running gateway.
 #[derive(Debug)]
@@ -193,9 +196,11 @@ impl Worker {
             .timer(TokioTimer::new())
             .keep_alive_interval(Duration::from_secs(30))
             .max_concurrent_streams(256);
-        let shared = Arc::new((self.state.clone(), self.pool.clone()));
+        let asked = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new((self.state.clone(), self.pool.clone(), asked.clone()));
         let service = service_fn(move |request| {
             let shared = shared.clone();
+            shared.2.store(true, Ordering::Relaxed);
             async move { service::call(&shared.0, &shared.1, peer, request).await }
         });
         let connection = builder.serve_connection(io, service);
@@ -204,6 +209,7 @@ impl Worker {
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = told(&mut stopped) => None,
+            () = silent(&asked) => None,
         };
         let ended = match ended {
             Some(ended) => ended,
@@ -215,6 +221,15 @@ impl Worker {
         if let Err(e) = ended {
             tracing::debug!("connection ended: {e}");
         }
+    }
+}
+
+/// Resolves when no request has come for too long. hyper's own timeouts begin once it knows the protocol, so a client that
+/// sends nothing, or a part of HTTP/2's preface, would hold its connection for ever.
+async fn silent(asked: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -16,6 +16,9 @@ const MOST_IDLE: usize = 256;
 /// An idle connection older than this is not used again: most servers close theirs after 60 s or more.
 const LONGEST_IDLE: Duration = Duration::from_secs(50);
 
+/// A kept connection that ends so soon after a request went out had been closed by its server before.
+const STALE: Duration = Duration::from_millis(250);
+
 /// Why an exchange brought no response head.
 #[derive(Debug)]
 pub enum SendError {
@@ -84,21 +87,25 @@ impl Pool {
         body: Bytes,
         connect_timeout: Duration,
     ) -> Result<(Response<Incoming>, Connection), SendError> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.version_mut() = Version::HTTP_11;
-        *request.uri_mut() = target.path.clone();
-        *request.headers_mut() = target.headers.clone();
-        // A kept connection may have been closed by the server meanwhile: hyper hands the request back unsent.
+        // A kept connection may have been closed by the server meanwhile. Where the request was not sent it goes out on
+        // the next one; where the connection ended at once and without a byte of an answer, on a fresh one: no attempt
+        // is lost to the server's idle timeout.
         while let Some(mut sender) = self.take(&target.origin) {
-            match sender.try_send_request(request).await {
+            let sent = Instant::now();
+            match sender.try_send_request(request(target, &body)).await {
                 Ok(response) => return Ok((response, self.connection(sender, target))),
-                Err(mut e) => match e.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(SendError::Broken(chain(&e.into_error()))),
-                },
+                Err(mut e) => {
+                    if e.take_message().is_some() {
+                        continue;
+                    }
+                    if e.error().is_incomplete_message() && sent.elapsed() < STALE {
+                        break;
+                    }
+                    return Err(SendError::Broken(chain(&e.into_error())));
+                }
             }
         }
+        let request = request(target, &body);
         let opened = timeout(connect_timeout, self.open(&target.origin)).await;
         let mut sender = opened.map_err(|_| SendError::ConnectTimeout)??;
         let response = sender.send_request(request).await.map_err(|e| SendError::Broken(chain(&e)))?;
@@ -157,6 +164,15 @@ impl Pool {
             None => idle.push((origin, vec![entry])),
         }
     }
+}
+
+fn request(target: &Target, body: &Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = target.path.clone();
+    *request.headers_mut() = target.headers.clone();
+    request
 }
 
 /// An error with its causes, in one line.

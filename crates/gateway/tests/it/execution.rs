@@ -299,6 +299,21 @@ async fn an_answer_that_is_empty_everywhere_is_the_answer() {
     }
 }
 
+/// Prompts were searched for personal data only where compliance rules stood: a route's `match` on it never held.
+#[tokio::test]
+async fn personal_data_is_found_for_every_rule_that_asks() {
+    let (a, b) = (Upstream::always(Script::says("a")).await, Upstream::always(Script::says("b")).await);
+    let matching = "candidates: [a, b] }\n  private: { match: 'request.sensitive', candidates: [b] }";
+    let gateway =
+        Gateway::start(&chain(&[&a, &b], "auto: { strategy: cost }\n").replace("candidates: [a, b] }", matching));
+    let said = async |text: &str| {
+        let body = serde_json::json!({"model": "auto", "messages": [{"role": "user", "content": text}]});
+        gateway.post(&body).await.said()
+    };
+    assert_eq!(said("hello").await, "a");
+    assert_eq!(said("write to jane.doe@example.com, card 4111 1111 1111 1111").await, "b");
+}
+
 /// Found here: the headers named whoever failed last, not whose answer it was.
 #[tokio::test]
 async fn an_empty_answer_that_nobody_bettered_is_named_after_its_own_model() {

@@ -1,6 +1,6 @@
 //! Streams that have begun: they end in a real end or in a real error, and whatever happens is accounted for.
 
-use crate::harness::{Gateway, Reply, ask_stream, chain, gateway, gateway_with};
+use crate::harness::{Gateway, Reply, ask_stream, chain, gateway, gateway_first, gateway_with};
 use crate::upstream::{Act, Door, ROLE, STOP, Script, USAGE, Upstream, delta, error_body};
 
 fn begun() -> Script {
@@ -85,13 +85,49 @@ async fn the_total_timeout_holds_in_the_middle_of_a_stream() {
     assert_eq!(gateway.endpoint("a").await["state"], "closed");
 }
 
+/// A provider's `total_timeout` bounds the whole attempt: it was forgotten once the first output had come.
+#[tokio::test]
+async fn a_providers_total_timeout_holds_in_the_middle_of_a_stream() {
+    let upstream = Upstream::always(begun().then(Act::Stall)).await;
+    let gateway = gateway_first(&[&upstream], "total_timeout: 1s");
+    let reply = gateway.open(&ask_stream("a")).await.whole().await;
+    assert_eq!(broken(&reply)["code"], "deadline_exceeded");
+    let record = gateway.record(&reply.id()).await;
+    assert_eq!((record.outcome.as_str(), record.attempts[0].outcome.as_str()), ("cut", "timeout"));
+}
+
+/// The end marker was added twice, before and after the stream was handed on.
+#[tokio::test]
+async fn an_answer_without_words_ends_once() {
+    let upstream = Upstream::always(Script::events().event(&STOP.replace("stop", "length")).end()).await;
+    let gateway = gateway(&[&upstream]);
+    let reply = gateway.open(&ask_stream("a")).await.whole().await;
+    assert_eq!(reply.text().matches("[DONE]").count(), 1, "{}", reply.text());
+    assert_eq!(gateway.record(&reply.id()).await.outcome, "ok");
+}
+
+/// A stream whose end marker came with its first output waited for the connection's end as for a chunk, and then added an
+/// error behind the marker.
+#[tokio::test]
+async fn a_stream_that_came_whole_has_ended() {
+    let whole = format!("data: {}\n\ndata: {STOP}\n\ndata: [DONE]\n\n", delta("all at once"));
+    let upstream = Upstream::always(Script::events().chunk(&whole).then(Act::Stall)).await;
+    let gateway = gateway_with(&[&upstream], "chunk_timeout: 100ms");
+    let reply = gateway.open(&ask_stream("a")).await.whole().await;
+    assert_eq!(reply.text(), whole);
+    assert_eq!(gateway.record(&reply.id()).await.outcome, "ok");
+}
+
 /// Found here: errors before the first output were cleaned of our credentials, later ones were not.
 #[tokio::test]
 async fn an_error_in_mid_stream_does_not_carry_our_credentials() {
-    let upstream = Upstream::always(begun().event(&error_body("key sk-provider-a is exhausted")).end()).await;
-    let reply = gateway(&[&upstream]).open(&ask_stream("a")).await.whole().await;
+    // The second secret begins with the first one: nothing of it may be left either.
+    let said = error_body("keys sk-provider-a and sk-provider-a-second are exhausted");
+    let upstream = Upstream::always(begun().event(&said).end()).await;
+    let gateway = gateway_first(&[&upstream], "headers: { x-second: sk-provider-a-second }");
+    let reply = gateway.open(&ask_stream("a")).await.whole().await;
     let message = broken(&reply)["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("is exhausted") && !message.contains("sk-provider-a"), "{message}");
+    assert!(message.contains("keys *** and *** are exhausted"), "{message}");
 }
 
 #[tokio::test]

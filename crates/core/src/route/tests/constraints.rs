@@ -357,8 +357,8 @@ routes: { r: { strategy: cost } }
     let five = Duration::from_secs(5);
     w.limit("a", five);
     let d = w.decide(&ask("r"));
-    assert_eq!(w.show(&d), "route cost: b | c:offline a:rate_limited");
-    assert_eq!(d.excluded[1].reason.to_string(), "the provider asked to wait 5.0 s more");
+    assert_eq!(w.show(&d), "route cost: b a | c:offline a:rate_limited");
+    assert_eq!(d.excluded[1].reason.to_string(), "the provider asked to wait 5.0 s more; stands behind the others");
     // One endpoint that is free is enough.
     w.views[1].rate_limited_until = None;
     assert_eq!(w.shown(&ask("r")), "route cost: a b | c:offline");
@@ -369,12 +369,12 @@ routes: { r: { strategy: cost } }
     assert_eq!(w.shown(&ask("b")), "pin pin: b");
     // What was, is not.
     w.limit("a", Duration::ZERO);
-    assert_eq!(w.shown(&ask("r")), "route cost: a | c:offline b:rate_limited");
+    assert_eq!(w.shown(&ask("r")), "route cost: a b | c:offline b:rate_limited");
     // An endpoint out of service does not vouch for the one that is limited.
     w.limit("a", five);
     w.limit("b", Duration::ZERO);
     (w.views[1].admits, w.views[1].rate_limited_until) = (false, None);
-    assert_eq!(w.shown(&ask("r")), "route cost: b | c:offline a:rate_limited");
+    assert_eq!(w.shown(&ask("r")), "route cost: b a | c:offline a:rate_limited");
 }
 
 #[test]
