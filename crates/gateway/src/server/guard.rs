@@ -1,9 +1,10 @@
 //! Who may come in: client keys, the admin token, and web pages that must not spend a key-less gateway's money.
-//! Nothing here looks at the `Host` header: it is the caller's to choose.
+//! Nothing here lets anybody in by the `Host` header: it is the caller's to choose.
 
 use crate::error::{Error, Kind};
 use crate::snapshot::Snapshot;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
 use waypost_core::config::Auth;
@@ -41,12 +42,24 @@ pub(super) fn admin(snapshot: &Snapshot, peer: Option<SocketAddr>, headers: &Hea
             }
             Err(Error::new(Kind::InvalidApiKey, "`/admin` needs the bearer token of `server.admin_token`"))
         }
-        None if from_loopback(peer) => Ok(()),
+        None if from_loopback(peer) && !is_rebound(headers) => Ok(()),
         None => Err(Error::new(
             Kind::NotAllowed,
             "`/admin` answers on loopback only; set `server.admin_token` to reach it from elsewhere",
         )),
     }
+}
+
+/// A page whose own name was made to resolve to this machine (DNS rebinding) sends that name as `Host`, and no `Origin`
+/// with a GET. The header can only refuse here, never let in.
+fn is_rebound(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return false };
+    let name = host.to_str().ok().and_then(|h| h.parse::<Authority>().ok());
+    let local = |a: &Authority| {
+        let name = a.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    };
+    !name.as_ref().is_some_and(local)
 }
 
 fn from_loopback(peer: Option<SocketAddr>) -> bool {
@@ -133,6 +146,23 @@ mod tests {
             assert_eq!(from_loopback(Some(peer.parse().unwrap())), local, "{peer}");
         }
         assert!(!from_loopback(None), "who cannot be told is nobody");
+    }
+
+    #[test]
+    fn a_rebound_name_is_no_local_one() {
+        for (host, rebound) in [
+            ("127.0.0.1:8080", false),
+            ("[::1]:8080", false),
+            ("localhost", false),
+            ("LOCALHOST:8080", false),
+            ("evil.example:8080", true),
+            ("localhost.evil.example", true),
+            ("", true),
+        ] {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            assert_eq!(is_rebound(&headers), rebound, "{host}");
+        }
+        assert!(!is_rebound(&HeaderMap::new()));
     }
 
     #[test]

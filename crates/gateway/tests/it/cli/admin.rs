@@ -179,7 +179,7 @@ fn a_probe_may_ask_with_head() {
     let gateway = Gateway::start(CONFIG);
     for path in ["/healthz", "/readyz"] {
         let mut client = gateway.client();
-        client.send(format!("HEAD {path} HTTP/1.1\r\nhost: w\r\n\r\n").as_bytes()).unwrap();
+        client.send(format!("HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
         let head = client.head().unwrap();
         assert_eq!((head.status, head.header("content-type")), (200, Some("application/json")));
         // No body follows: the next answer begins at once.

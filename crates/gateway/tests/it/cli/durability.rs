@@ -31,7 +31,7 @@ impl Load {
                 let prompt = if stream { "simulate[tokens=8,per_token_ms=5] hi" } else { "hi" };
                 let body = chat("auto", prompt, json!({ "stream": stream }));
                 let request = format!(
-                    "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                    "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
                     body.len()
                 );
                 let mut client = Client::new(address);
@@ -129,7 +129,7 @@ fn a_termination_waits_for_the_streams_in_progress() {
     let gateway = Gateway::start(CONFIG);
     let body = chat("alpha", "simulate[tokens=40,per_token_ms=10]", json!({"stream": true}));
     let mut client = gateway.client();
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     client.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
     let reply = client.head().unwrap();
     assert!(client.chunk().unwrap().is_some());
@@ -155,7 +155,7 @@ fn a_drain_ends_at_its_timeout() {
     let gateway = Gateway::start(&CONFIG.replace("workers: 2", "workers: 2, drain_timeout: 200ms"));
     let body = chat("alpha", "simulate[fault=stall,tokens=20,at=2]", json!({"stream": true}));
     let mut client = gateway.client();
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     client.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
     let reply = client.head().unwrap();
     assert!(client.chunk().unwrap().is_some());

@@ -146,7 +146,7 @@ fn hints_cannot_inject_headers() {
 fn a_body_over_the_limit_is_answered_while_it_is_sent() {
     let gateway = Gateway::start(CONFIG);
     const SIZE: usize = 33 << 20;
-    const HEAD: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\n";
+    const HEAD: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let limit = (32 << 20).to_string();
     let block = vec![b' '; 1 << 20];
 
@@ -197,7 +197,7 @@ fn a_refusal_before_the_body_reaches_a_client_that_is_still_sending() {
         ("/v1/chat/completions", "authorization: Bearer sk-a\r\ncontent-type: text/plain\r\n", 415, "invalid_request"),
     ] {
         let mut client = gateway.client();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: w\r\n{headers}content-length: {}\r\n\r\n", 24 << 20);
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {}\r\n\r\n", 24 << 20);
         client.send(head.as_bytes()).unwrap();
         for _ in 0..24 {
             client.send(&block).unwrap_or_else(|e| panic!("{path} {headers}: {e}"));
@@ -461,7 +461,7 @@ fn a_full_gateway_sheds_with_503_and_serves_on() {
     let mut holder = gateway.client();
     let endless = chat("alpha", "simulate[fault=stall,tokens=20,at=2]", json!({"stream": true}));
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{endless}",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{endless}",
         endless.len()
     );
     holder.send(head.as_bytes()).unwrap();

@@ -139,7 +139,7 @@ fn a_request_in_flight_keeps_its_configuration() {
     let gateway = Gateway::start(CONFIG);
     let body = chat("alpha", "simulate[tokens=60,per_token_ms=10]", json!({"stream": true}));
     let mut client = gateway.client();
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     client.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
     let reply = client.head().unwrap();
     assert!(client.chunk().unwrap().is_some());
