@@ -382,8 +382,9 @@ proptest! {
         prop_assert_eq!(d.refusal.is_some(), d.candidates.is_empty());
         for (i, c) in d.candidates.iter().enumerate() {
             prop_assert_eq!(violation(&case, c, &d), None, "{}", case.yaml());
-            let is_excluded = d.excluded.iter().any(|e| e.model == c.model);
-            prop_assert!(!is_excluded, "m{} is in both", c.model.0);
+            // Who is only asked to wait is named among the excluded and stands behind the others.
+            let named: Vec<&str> = d.excluded.iter().filter(|e| e.model == c.model).map(|e| e.reason.name()).collect();
+            prop_assert!(named.is_empty() || (c.rate_limited && named == ["rate_limited"]), "m{}: {:?}", c.model.0, named);
             prop_assert!(d.candidates[..i].iter().all(|other| other.model != c.model), "m{} twice", c.model.0);
             // Marked ones come last.
             prop_assert!(!c.degraded || d.candidates[i..].iter().all(|c| c.degraded));
@@ -420,7 +421,7 @@ proptest! {
         prop_assert_eq!(explained["candidates"].as_array().map(Vec::len), Some(a.candidates.len()));
         prop_assert_eq!(&explained, &serde_json::to_value(explain(&config, &case.profile(), &b)).unwrap());
         // Scores never rise along the order within a group.
-        let group = |c: &Candidate| (c.degraded, matches!(config.registry.model(c.model).status, Status::Degraded | Status::Deprecated));
+        let group = |c: &Candidate| (c.degraded, c.rate_limited, matches!(config.registry.model(c.model).status, Status::Degraded | Status::Deprecated));
         for pair in a.candidates.windows(2) {
             prop_assert!(pair[0].degraded || group(&pair[0]) != group(&pair[1]) || pair[0].score >= pair[1].score);
         }
