@@ -21,7 +21,7 @@ const CORE: Rows = &[
     ("splice", &["json", "scan"]),
     ("dialect", &["json", "registry"]),
     ("profile", &["registry", "scan"]),
-    ("tokens", &["profile", "registry", "scan"]),
+    ("tokens", &["json", "profile", "registry", "scan"]),
     ("hints", &["profile", "units"]),
     ("expr", &["hints", "profile", "registry"]),
     ("policy", &["expr", "profile", "registry", "units"]),
