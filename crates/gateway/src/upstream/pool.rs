@@ -16,9 +16,6 @@ const MOST_IDLE: usize = 256;
 /// An idle connection older than this is not used again: most servers close theirs after 60 s or more.
 const LONGEST_IDLE: Duration = Duration::from_secs(50);
 
-/// A kept connection that ends so soon after a request went out had been closed by its server before.
-const STALE: Duration = Duration::from_millis(250);
-
 /// Why an exchange brought no response head.
 #[derive(Debug)]
 pub enum SendError {
@@ -87,25 +84,18 @@ impl Pool {
         body: Bytes,
         connect_timeout: Duration,
     ) -> Result<(Response<Incoming>, Connection), SendError> {
-        // A kept connection may have been closed by the server meanwhile. Where the request was not sent it goes out on
-        // the next one; where the connection ended at once and without a byte of an answer, on a fresh one: no attempt
-        // is lost to the server's idle timeout.
+        let mut request = request(target, body);
+        // A kept connection may have been closed by the server meanwhile: hyper hands the request back where it was not
+        // sent. One that went out is never sent again from here: the provider may have begun to work, and to bill.
         while let Some(mut sender) = self.take(&target.origin) {
-            let sent = Instant::now();
-            match sender.try_send_request(request(target, &body)).await {
+            match sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, self.connection(sender, target))),
-                Err(mut e) => {
-                    if e.take_message().is_some() {
-                        continue;
-                    }
-                    if e.error().is_incomplete_message() && sent.elapsed() < STALE {
-                        break;
-                    }
-                    return Err(SendError::Broken(chain(&e.into_error())));
-                }
+                Err(mut e) => match e.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(SendError::Broken(chain(&e.into_error()))),
+                },
             }
         }
-        let request = request(target, &body);
         let opened = timeout(connect_timeout, self.open(&target.origin)).await;
         let mut sender = opened.map_err(|_| SendError::ConnectTimeout)??;
         let response = sender.send_request(request).await.map_err(|e| SendError::Broken(chain(&e)))?;
@@ -166,8 +156,8 @@ impl Pool {
     }
 }
 
-fn request(target: &Target, body: &Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body.clone()));
+fn request(target: &Target, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
     *request.uri_mut() = target.path.clone();
