@@ -18,8 +18,9 @@ const LATENCY_SPAN: f32 = 100.0;
 const MEAN_COMPLEXITY: f32 = 0.4;
 /// Log-odds of a good answer that one unit of complexity costs (a logistic response curve, as in item response theory).
 const STEEPNESS: f32 = 6.0;
-/// Added to both costs of a ratio, nano-dollars, so that a free model does not make every other one infinitely dear.
-const COST_EPSILON: f32 = 1000.0;
+/// Added to both costs of a ratio, nano-dollars: two thousandths of a cent a request are as good as free, and a free
+/// model does not make every other one infinitely dear.
+const COST_EPSILON: f32 = 20_000.0;
 
 /// The weighted mean of the four terms.
 pub(crate) fn score(candidates: &mut [Candidate], weights: Weights, registry: &Registry, profile: &Profile) {

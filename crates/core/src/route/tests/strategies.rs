@@ -394,3 +394,18 @@ fn the_same_seed_decides_the_same_and_reads_the_generator_only_where_it_must() {
     assert!((0..100).all(|s| of(s) == of(s)));
     assert!((0..100).any(|s| of(s) != of(0)));
 }
+
+#[test]
+fn a_free_model_answers_what_is_easy_and_not_what_is_hard() {
+    let w = World::of(
+        "models:
+  local: { endpoints: [{ provider: p }], price: { input: 0, output: 0 }, quality: { default: 0.55 } }
+  strong: { endpoints: [{ provider: p }], price: { input: 2, output: 8 }, quality: { default: 0.85 } }
+",
+    );
+    for (complexity, first) in [(0.1, "local strong"), (0.7, "strong local")] {
+        let mut r = ask("auto");
+        r.profile.complexity = complexity;
+        assert_eq!(w.shown(&r), format!("auto balanced: {first}"), "complexity {complexity}");
+    }
+}
