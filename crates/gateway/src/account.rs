@@ -95,11 +95,6 @@ impl Account {
         Some(Answering { model: attempt.model, provider, degraded: attempt.degraded })
     }
 
-    /// Time since the request came.
-    pub fn age(&self, now: Instant) -> Duration {
-        now.since(self.arrival)
-    }
-
     /// An attempt begins.
     pub fn begin(&mut self, attempt: Attempt, ticket: Ticket, now: Instant) {
         let candidate = &self.decision.candidates[attempt.candidate];
@@ -151,9 +146,9 @@ impl Account {
         }
     }
 
-    /// The attempt brought a whole answer. Returns its cost where the price is known.
-    pub fn answered(&mut self, now: Instant) -> Option<NanoUsd> {
-        let current = self.current.take()?;
+    /// The attempt brought a whole answer.
+    pub fn answered(&mut self, now: Instant) {
+        let Some(current) = self.current.take() else { return };
         let (usage, estimated) = settled_usage(&current);
         if !estimated {
             let learned = &self.snapshot.learned[usize::from(current.attempt.model.0)];
@@ -166,7 +161,7 @@ impl Account {
             total: now.since(current.begun),
             output_tokens: (!estimated).then_some(visible as u32),
         };
-        self.end(current, "ok", Verdict::Success(observed), usage, estimated, now)
+        self.end(current, "ok", Verdict::Success(observed), usage, estimated, now);
     }
 
     /// The attempt failed.
@@ -190,8 +185,7 @@ impl Account {
         record.model = Some(registry.model(attempt.model).name.clone());
         record.degraded = attempt.degraded;
         let made = record.attempts.get(attempt.number as usize - 1);
-        let best = self.snapshot.baseline.and_then(|b| registry.model(b).price);
-        record.baseline_cost = made.zip(best).map(|(made, price)| price.cost(&made.usage));
+        record.baseline_cost = made.and_then(|made| self.snapshot.baseline_cost(&made.usage));
     }
 
     fn end(
@@ -202,12 +196,19 @@ impl Account {
         usage: Usage,
         estimated: bool,
         now: Instant,
-    ) -> Option<NanoUsd> {
+    ) {
         let registry = &self.snapshot.config.registry;
         let endpoint = registry.endpoint(current.attempt.endpoint);
+        // The place at the provider and the endpoint's ticket come back whatever becomes of the record.
+        self.snapshot.provider_load[usize::from(endpoint.provider.0)].fetch_sub(1, Ordering::Relaxed);
+        let health: &EndpointHealth = &self.snapshot.health[usize::from(current.attempt.endpoint.0)];
+        let mut rng = Rng::new(now.0);
+        if let Some(event) = health.finish(current.ticket, verdict, now, &mut rng) {
+            self.state.breaker_event(&self.snapshot, current.attempt.endpoint, event);
+        }
         let cost = current.price.map(|p| p.cost(&usage));
         let candidate = &self.decision.candidates[current.attempt.candidate];
-        let record = self.record.as_mut()?;
+        let Some(record) = self.record.as_mut() else { return };
         record.attempts.push(AttemptRecord {
             model: registry.model(endpoint.model).name.clone(),
             provider: registry.provider(endpoint.provider).name.clone(),
@@ -225,15 +226,8 @@ impl Account {
         if outcome == "ok" {
             record.model = Some(registry.model(endpoint.model).name.clone());
             record.degraded = candidate.degraded;
-            record.baseline_cost = self.snapshot.baseline.and_then(|b| registry.model(b).price).map(|p| p.cost(&usage));
+            record.baseline_cost = self.snapshot.baseline_cost(&usage);
         }
-        self.snapshot.provider_load[usize::from(endpoint.provider.0)].fetch_sub(1, Ordering::Relaxed);
-        let health: &EndpointHealth = &self.snapshot.health[usize::from(current.attempt.endpoint.0)];
-        let mut rng = Rng::new(now.0);
-        if let Some(event) = health.finish(current.ticket, verdict, now, &mut rng) {
-            self.state.breaker_event(&self.snapshot, current.attempt.endpoint, event);
-        }
-        cost
     }
 
     /// The request ended: writes its record.

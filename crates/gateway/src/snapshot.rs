@@ -11,7 +11,8 @@ use std::sync::atomic::AtomicU32;
 use waypost_core::config::Config;
 use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
 use waypost_core::policy::Strategy;
-use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status};
+use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status, Usage};
+use waypost_core::units::NanoUsd;
 
 /// One version of the configuration, ready to serve.
 #[derive(Debug)]
@@ -115,6 +116,12 @@ impl Snapshot {
         // The longest first: of a key that begins with another one, the rest would stay.
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
         secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"))
+    }
+
+    /// What `usage` would have cost at the best single model; `None` where there is none with a price.
+    pub fn baseline_cost(&self, usage: &Usage) -> Option<NanoUsd> {
+        let price = self.config.registry.model(self.baseline?).price?;
+        Some(price.cost(usage))
     }
 
     fn origins(&self) -> Vec<Arc<Origin>> {

@@ -335,10 +335,7 @@ impl<'a> Search<'a> {
     }
 
     fn price<'b>(&'b self, pin: &'b Pinned) -> Option<&'b Price> {
-        match &pin.passed_through {
-            Some(passed) => passed.price.as_ref(),
-            None => self.config.registry.model(pin.model).price.as_ref(),
-        }
+        super::price(&self.config.registry, pin.model, pin.passed_through.as_deref())
     }
 
     fn tags(&self, model: &Model) -> Result<(), Reason> {

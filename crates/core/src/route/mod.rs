@@ -88,15 +88,20 @@ pub struct PassedThrough {
 impl Candidate {
     /// Prices that hold for it; `None`: unknown.
     pub fn price<'a>(&'a self, registry: &'a Registry) -> Option<&'a Price> {
-        match &self.passed_through {
-            Some(passed) => passed.price.as_ref(),
-            None => registry.model(self.model).price.as_ref(),
-        }
+        price(registry, self.model, self.passed_through.as_deref())
     }
 
     /// The name to send upstream where it is not the endpoint's own.
     pub fn upstream_name(&self) -> Option<&Arc<str>> {
         self.passed_through.as_ref().map(|passed| &passed.name)
+    }
+}
+
+/// The registry's price, or that of the name that is passed through.
+fn price<'a>(registry: &'a Registry, model: ModelIx, passed: Option<&'a PassedThrough>) -> Option<&'a Price> {
+    match passed {
+        Some(passed) => passed.price.as_ref(),
+        None => registry.model(model).price.as_ref(),
     }
 }
 
