@@ -8,7 +8,7 @@ mod providers;
 #[cfg(test)]
 mod tests;
 
-use crate::registry::{Capabilities, Dialect, LongPrice, Price, Tier, Tokenizer};
+use crate::registry::{Capabilities, Dialect, LongPrice, Price, Quirks, Tier, Tokenizer};
 pub use providers::{known_provider, known_providers};
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -62,6 +62,8 @@ pub struct KnownProvider {
     pub env: &'static [&'static str],
     /// Whether a stream may be asked for usage with `stream_options`.
     pub stream_usage: bool,
+    /// How its chat API differs from OpenAI's own.
+    pub quirks: Quirks,
     /// A few current chat models offered by a start without configuration, cheap to dear; empty where the catalogue
     /// cannot know what is there.
     pub starters: &'static [&'static str],

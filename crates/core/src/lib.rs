@@ -4,6 +4,7 @@
 
 pub mod attempt;
 pub mod catalogue;
+pub mod chat;
 pub mod config;
 pub mod dialect;
 pub mod expr;

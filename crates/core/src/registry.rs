@@ -110,12 +110,48 @@ pub struct Provider {
     pub passthrough: bool,
     /// Whether a stream may be asked for its usage with `stream_options` (a few look-alikes refuse the field).
     pub stream_usage: bool,
+    /// How its chat API differs from OpenAI's own, where a request is translated for it.
+    pub quirks: Quirks,
     /// Overrides of the global timeouts.
     pub timeouts: Timeouts,
     /// At most so many requests at once, over all its endpoints.
     pub max_concurrency: Option<u32>,
     /// Settings of the simulated provider, where the dialect is [`Dialect::Simulated`].
     pub simulated: Option<Simulated>,
+}
+
+/// How an OpenAI look-alike's chat API differs from OpenAI's own. Only a request that is translated for it goes by this:
+/// what a client of the same dialect sends passes as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quirks {
+    /// The cap's name is `max_completion_tokens` (OpenAI) and not `max_tokens`.
+    pub max_completion_tokens: bool,
+    /// Takes the role `developer`.
+    pub developer: bool,
+    /// Takes `response_format: json_schema`.
+    pub json_schema: bool,
+    /// Takes `parallel_tool_calls`.
+    pub parallel_tool_calls: bool,
+    /// Takes `reasoning_effort`.
+    pub reasoning_effort: bool,
+}
+
+impl Quirks {
+    /// OpenAI itself.
+    pub const OPENAI: Self = Self {
+        max_completion_tokens: true,
+        developer: true,
+        json_schema: true,
+        parallel_tool_calls: true,
+        reasoning_effort: true,
+    };
+}
+
+impl Default for Quirks {
+    /// What most look-alikes take.
+    fn default() -> Self {
+        Self { max_completion_tokens: false, developer: false, ..Self::OPENAI }
+    }
 }
 
 /// A wire format.
@@ -133,6 +169,29 @@ pub enum Dialect {
     Bedrock,
     /// Waypost's own simulated provider: no network.
     Simulated,
+}
+
+impl Dialect {
+    /// All.
+    pub const ALL: [Self; 6] =
+        [Self::OpenAi, Self::Responses, Self::Anthropic, Self::Gemini, Self::Bedrock, Self::Simulated];
+
+    /// The name in configuration and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Responses => "responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
+            Self::Simulated => "simulated",
+        }
+    }
+
+    /// The dialect of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| d.name() == name)
+    }
 }
 
 /// Timeouts that a provider or a model may set; `None` inherits.

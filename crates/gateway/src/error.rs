@@ -6,6 +6,8 @@
 use bytes::Bytes;
 use http::StatusCode;
 use std::time::Duration;
+use waypost_core::dialect::{self, ErrorText};
+use waypost_core::registry::Dialect;
 use waypost_core::route::{Refusal, RefusalKind};
 
 /// What a client is told instead of an answer.
@@ -110,22 +112,25 @@ impl Error {
         self
     }
 
-    /// The body in OpenAI's dialect.
-    pub fn openai_body(&self) -> Bytes {
-        let (_, code, kind) = self.kind.wire();
-        waypost_core::dialect::openai::error_body(&self.message, kind, Some(code), self.param.as_deref()).into()
+    /// The body in the client's dialect.
+    pub fn body(&self, dialect: Dialect) -> Bytes {
+        dialect::error_body(dialect, &self.text()).into()
     }
 
-    /// The `error` member of that body.
+    /// The event that ends a stream of the client's dialect that had begun.
+    pub fn event(&self, dialect: Dialect) -> Bytes {
+        dialect::error_event(dialect, &self.text()).into()
+    }
+
+    fn text(&self) -> ErrorText<'_> {
+        let (status, code, kind) = self.kind.wire();
+        ErrorText { status: status.as_u16(), message: &self.message, kind, code, param: self.param.as_deref() }
+    }
+
+    /// The `error` member of the body in OpenAI's dialect.
     pub fn openai_value(&self) -> serde_json::Value {
-        let body: serde_json::Value = serde_json::from_slice(&self.openai_body()).unwrap_or_default();
+        let body: serde_json::Value = serde_json::from_slice(&self.body(Dialect::OpenAi)).unwrap_or_default();
         body["error"].clone()
-    }
-
-    /// The event that ends a stream of OpenAI's dialect that had begun.
-    pub fn openai_event(&self) -> Bytes {
-        let (_, code, kind) = self.kind.wire();
-        waypost_core::dialect::openai::error_event(&self.message, kind, Some(code), self.param.as_deref()).into()
     }
 }
 

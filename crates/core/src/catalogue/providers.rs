@@ -1,7 +1,7 @@
 //! The providers that need no more than a name and a key. Base URLs end where the vendor's own paths begin.
 
 use super::KnownProvider;
-use crate::registry::Dialect;
+use crate::registry::{Dialect, Quirks};
 
 /// So many of the table's first entries are makers of models, whose facts win for a name without a provider.
 pub(super) const MAKERS: usize = 11;
@@ -16,6 +16,9 @@ pub fn known_provider(name: &str) -> Option<&'static KnownProvider> {
     TABLE.iter().find(|p| p.name == name)
 }
 
+/// What most look-alikes take.
+const LOOK_ALIKE: Quirks = Quirks { max_completion_tokens: false, developer: false, ..Quirks::OPENAI };
+
 const OPENAI: &[Dialect] = &[Dialect::OpenAi];
 
 /// What most of them are: chat completions at one address, and a stream that takes `stream_options`.
@@ -25,17 +28,26 @@ const fn like_openai(
     env: &'static [&'static str],
     starters: &'static [&'static str],
 ) -> KnownProvider {
-    KnownProvider { name, dialects: OPENAI, base_url: Some(base_url), env, stream_usage: true, starters }
+    KnownProvider {
+        name,
+        dialects: OPENAI,
+        base_url: Some(base_url),
+        env,
+        stream_usage: true,
+        quirks: LOOK_ALIKE,
+        starters,
+    }
 }
 
 /// An account-bound cloud: the address comes from the configuration, and so do the models.
 const fn cloud(name: &'static str, dialects: &'static [Dialect], env: &'static [&'static str]) -> KnownProvider {
-    KnownProvider { name, dialects, base_url: None, env, stream_usage: true, starters: &[] }
+    KnownProvider { name, dialects, base_url: None, env, stream_usage: true, quirks: Quirks::OPENAI, starters: &[] }
 }
 
 static TABLE: &[KnownProvider] = &[
     KnownProvider {
         dialects: &[Dialect::OpenAi, Dialect::Responses],
+        quirks: Quirks::OPENAI,
         ..like_openai(
             "openai",
             "https://api.openai.com/v1",

@@ -1,6 +1,6 @@
 //! A configuration for a start without a file: what the environment's keys and a local Ollama allow, else a simulation.
 
-use super::resolve::{dialect_name, is_executable};
+use super::resolve::is_executable;
 use crate::catalogue::{self, KnownProvider};
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -39,7 +39,7 @@ pub fn from_env(env: &dyn Fn(&str) -> Option<String>, ollama: Option<&[String]>)
 /// Why a known provider cannot be used.
 fn obstacle(provider: &KnownProvider) -> Option<String> {
     if !is_executable(provider.dialects) {
-        let names: Vec<&str> = provider.dialects.iter().map(|d| dialect_name(*d)).collect();
+        let names: Vec<&str> = provider.dialects.iter().map(|d| d.name()).collect();
         return Some(format!("this version does not support the dialect {} yet", names.join(", ")));
     }
     if provider.base_url.is_none() {

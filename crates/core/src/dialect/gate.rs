@@ -227,7 +227,7 @@ impl StreamGate {
         let event = Event::parse(raw);
         let Some(data) = event.data else { return Ok(true) };
         let facts = match self.wire {
-            Wire::OpenAi => openai::inspect_chunk(event.name, &data),
+            Wire::OpenAi => openai::inspect_event(event.name, &data),
         };
         let facts = facts.map_err(StreamFault::Malformed)?;
         self.tally.events += 1;

@@ -19,7 +19,8 @@ const CORE: Rows = &[
     ("catalogue", &["registry"]),
     ("scan", &["json"]),
     ("splice", &["json", "scan"]),
-    ("dialect", &["json", "registry"]),
+    ("chat", &["registry"]),
+    ("dialect", &["chat", "json", "registry"]),
     ("profile", &["registry", "scan"]),
     ("tokens", &["json", "profile", "registry", "scan"]),
     ("hints", &["profile", "units"]),
@@ -101,7 +102,7 @@ const IMPURE: &[&str] = &[
 const PURE: &[&str] = &["std::net::SocketAddr", "std::net::IpAddr"];
 
 /// What in `dialect` is not one of the dialects.
-const DIALECT_SEAM: &[&str] = &["mod", "gate", "sse"];
+const DIALECT_SEAM: &[&str] = &["mod", "gate", "sse", "wire"];
 
 #[test]
 fn modules_name_only_what_lies_below_them() {

@@ -218,6 +218,10 @@ impl Exchange<'_> {
                 let message = format!("its answer is not JSON (byte {}: {})", e.offset, e.kind);
                 return Err(Brought::new(Failure::Invalid(Invalid::Json), message));
             }
+            Err(BadCompletion::Malformed(e)) => {
+                let message = format!("its answer is malformed: {e}");
+                return Err(Brought::new(Failure::Invalid(Invalid::Json), message));
+            }
             Err(BadCompletion::NoChoices) => {
                 return Err(Brought::new(Failure::Invalid(Invalid::Json), "its answer has no `choices`"));
             }

@@ -46,7 +46,7 @@ pub trait Replies {
 impl Replies for Reply {
     fn error(id: RequestId, account: Option<&Account>, error: Error) -> Self {
         let (status, _, _) = error.kind.wire();
-        let mut reply = Self::new(Body::full(error.openai_body()));
+        let mut reply = Self::new(Body::full(error.body(Dialect::OpenAi)));
         *reply.status_mut() = status;
         let headers = reply.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);

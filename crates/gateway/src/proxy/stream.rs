@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 use waypost_core::attempt::{Failure, Invalid, Timeout};
 use waypost_core::dialect::gate::{StreamFault, StreamGate};
+use waypost_core::registry::Dialect;
 
 /// How long the connection's end is awaited once the stream's own end has come: for the connection to be kept.
 const LINGER: Duration = Duration::from_millis(200);
@@ -183,7 +184,7 @@ impl Passing {
         }
         self.upstream = None;
         let error = Error::new(kind, message);
-        self.ready.insert(0, error.openai_event());
+        self.ready.insert(0, error.event(Dialect::OpenAi));
         self.account.failed(failure, self.clock.instant());
         let (_, code, _) = kind.wire();
         self.account.close(RequestOutcome::Cut, 200, Some(code));

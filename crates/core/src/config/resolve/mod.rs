@@ -6,7 +6,7 @@ mod policies;
 mod providers;
 mod server;
 
-pub(super) use providers::{dialect_name, is_executable};
+pub(super) use providers::is_executable;
 
 use super::check::{Checked, MAX_ERRORS, suggestion};
 use super::tree::{Node, Value};

@@ -18,18 +18,6 @@ pub(in crate::config) fn is_executable(dialects: &[Dialect]) -> bool {
     dialects.iter().any(|d| EXECUTABLE.contains(d))
 }
 
-/// A dialect's name in the configuration.
-pub(in crate::config) fn dialect_name(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::OpenAi => "openai",
-        Dialect::Responses => "responses",
-        Dialect::Anthropic => "anthropic",
-        Dialect::Gemini => "gemini",
-        Dialect::Bedrock => "bedrock",
-        Dialect::Simulated => "simulated",
-    }
-}
-
 impl Resolver<'_> {
     pub(super) fn providers(&mut self) -> Vec<Provider> {
         let usual = raw::Provider::default();
@@ -67,6 +55,7 @@ impl Resolver<'_> {
             headers: self.headers(&at, raw),
             passthrough: raw.passthrough.unwrap_or(false),
             stream_usage: raw.stream_usage.or(known.map(|k| k.stream_usage)).unwrap_or(true),
+            quirks: known.map(|k| k.quirks).unwrap_or_default(),
             timeouts: timeouts(&raw.timeouts),
             max_concurrency: raw.max_concurrency,
             simulated: simulated.then(|| self.simulated(&at, raw.simulated.as_ref())),
@@ -92,7 +81,7 @@ impl Resolver<'_> {
         } else if given.len() > 1 && given.contains(&Dialect::Simulated) {
             self.error(&part, "`simulated` cannot be one of several dialects");
         } else if !is_executable(&given) {
-            let names: Vec<&str> = given.iter().map(|d| dialect_name(*d)).collect();
+            let names: Vec<&str> = given.iter().map(|d| d.name()).collect();
             let message = format!(
                 "dialect {} is not supported by this version yet; it calls openai (and simulated)",
                 names.join(", ")

@@ -1,6 +1,6 @@
 //! Errors in OpenAI's form: reading what providers send, and writing ours.
 
-use crate::dialect::UpstreamError;
+use crate::dialect::{ErrorText, UpstreamError};
 use crate::json::{self, Cursor, Kind};
 
 /// The longest message that is kept, in bytes.
@@ -134,23 +134,23 @@ fn is_context_overflow(status: Option<u16>, error: &UpstreamError) -> bool {
 }
 
 /// The body of an error in OpenAI's form.
-pub fn error_body(message: &str, kind: &str, code: Option<&str>, param: Option<&str>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 96);
-    write_body(&mut out, message, kind, code, param);
+pub fn error_body(error: &ErrorText<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(error.message.len() + 96);
+    write_body(&mut out, error);
     out
 }
 
 /// The same as an event of a stream that has begun. Without an `event` line: every client's parser reads data, and the
 /// SDKs raise what has an `error` member.
-pub fn error_event(message: &str, kind: &str, code: Option<&str>, param: Option<&str>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 104);
+pub fn error_event(error: &ErrorText<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(error.message.len() + 104);
     out.extend_from_slice(b"data: ");
-    write_body(&mut out, message, kind, code, param);
+    write_body(&mut out, error);
     out.extend_from_slice(b"\n\n");
     out
 }
 
-fn write_body(out: &mut Vec<u8>, message: &str, kind: &str, code: Option<&str>, param: Option<&str>) {
+fn write_body(out: &mut Vec<u8>, error: &ErrorText<'_>) {
     let mut member = |start: &str, value: Option<&str>| {
         out.extend_from_slice(start.as_bytes());
         match value {
@@ -158,10 +158,10 @@ fn write_body(out: &mut Vec<u8>, message: &str, kind: &str, code: Option<&str>, 
             None => out.extend_from_slice(b"null"),
         }
     };
-    member(r#"{"error":{"message":"#, Some(message));
-    member(r#","type":"#, Some(kind));
-    member(r#","param":"#, param);
-    member(r#","code":"#, code);
+    member(r#"{"error":{"message":"#, Some(error.message));
+    member(r#","type":"#, Some(error.kind));
+    member(r#","param":"#, error.param);
+    member(r#","code":"#, Some(error.code));
     out.extend_from_slice(b"}}");
 }
 
@@ -269,7 +269,7 @@ mod tests {
             "Range of input length should be [1, 129024]",
         ];
         for message in messages {
-            let e = parse_error(Some(400), &error_body(message, "invalid_request_error", None, None));
+            let e = parse_error(Some(400), &error_body(&said(message)));
             assert!(e.context_overflow, "{message}");
         }
         for body in [
@@ -302,19 +302,24 @@ mod tests {
         }
     }
 
+    fn said(message: &str) -> ErrorText<'_> {
+        ErrorText { status: 400, message, kind: "invalid_request_error", code: "c", param: None }
+    }
+
     #[test]
     fn our_errors_read_back() {
-        let body = error_body("a \"b\"\n", "invalid_request_error", Some("c"), None);
+        let body = error_body(&said("a \"b\"\n"));
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let want = serde_json::json!({"error": {"message": "a \"b\"\n", "type": "invalid_request_error", "param": null, "code": "c"}});
         assert_eq!(value, want);
-        let event = error_event("m", "t", None, Some("p"));
+        let event = error_event(&ErrorText { param: Some("p"), ..said("m") });
         let data = crate::dialect::sse::Event::parse(&event).data.unwrap().into_owned();
         assert_eq!(
             parse_error(None, &data),
             UpstreamError {
                 message: "m".into(),
-                kind: Some("t".into()),
+                kind: Some("invalid_request_error".into()),
+                code: Some("c".into()),
                 param: Some("p".into()),
                 ..Default::default()
             }

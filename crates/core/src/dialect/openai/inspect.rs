@@ -1,22 +1,16 @@
-//! OpenAI Chat Completions, as OpenAI and its many look-alikes speak it: reading answers, events and errors.
+//! What chunks and answers say that pass as they are.
 //!
 //! It reads what accounting and the stream gate need and validates the JSON on the way; it rebuilds nothing. Where
 //! look-alikes differ (DeepSeek's cache counts, Groq's `x_groq`, Mistral's lists of parts, xAI's and Gemini's separate
 //! reasoning tokens), the difference ends here.
 
-mod error;
-
-pub use error::{error_body, error_event, parse_error};
-
-use super::{BadCompletion, ChunkFacts, CompletionFacts, FinishReason};
+use super::parse_error;
+use crate::dialect::{BadCompletion, ChunkFacts, CompletionFacts, FinishReason};
 use crate::json::{self, Cursor, Kind, Str};
 use crate::registry::Usage;
 
-/// The end marker of a stream, as an event.
-pub const DONE_EVENT: &[u8] = b"data: [DONE]\n\n";
-
 /// Reads one event of a stream: the value of its `event` field (mostly empty) and its data.
-pub fn inspect_chunk(name: &[u8], data: &[u8]) -> Result<ChunkFacts, json::Error> {
+pub fn inspect_event(name: &[u8], data: &[u8]) -> Result<ChunkFacts, json::Error> {
     let data = data.trim_ascii();
     let mut facts = ChunkFacts::default();
     if data == b"[DONE]" {
@@ -323,4 +317,5 @@ fn number_into(c: &mut Cursor<'_>, into: &mut u64) -> Result<(), json::Error> {
 }
 
 #[cfg(test)]
+#[path = "inspect_tests.rs"]
 mod tests;
