@@ -8,7 +8,7 @@ macro_rules! answer {
 }
 
 fn chunk(data: &str) -> ChunkFacts {
-    inspect_chunk(b"", data.as_bytes()).unwrap_or_else(|e| panic!("{e}: {data}"))
+    inspect_event(b"", data.as_bytes()).unwrap_or_else(|e| panic!("{e}: {data}"))
 }
 
 fn delta(members: &str) -> ChunkFacts {
@@ -50,7 +50,7 @@ fn real_output_is_told_from_preamble() {
     {
         assert_eq!(chunk(quiet), ChunkFacts::default(), "{quiet}");
     }
-    assert_eq!(inspect_chunk(b"ping", b"not json"), Ok(ChunkFacts::default()));
+    assert_eq!(inspect_event(b"ping", b"not json"), Ok(ChunkFacts::default()));
 }
 
 #[test]
@@ -71,12 +71,12 @@ fn ends_and_errors_are_seen() {
     assert_eq!(message(chunk(r#"{"error":{"message":"m","code":1}}"#)).as_deref(), Some("m"));
     assert_eq!(message(chunk(r#"{"error":"m","choices":[]}"#)).as_deref(), Some("m"));
     assert_eq!(message(chunk(r#"{"x_groq":{"error":"over"}}"#)).as_deref(), Some("unspecified error"));
-    assert_eq!(message(inspect_chunk(b"error", b"plain").unwrap()).as_deref(), Some("plain"));
+    assert_eq!(message(inspect_event(b"error", b"plain").unwrap()).as_deref(), Some("plain"));
     for none in [r#"{"error":null}"#, r#"{"error":""}"#, r#"{"error":false}"#] {
         assert_eq!(message(chunk(none)), None, "{none}");
     }
     for malformed in ["{", "[]", "null", "ping", "{\"choices\":[}", "{} {}", "{\"a\":\"\u{1}\"}"] {
-        assert!(inspect_chunk(b"", malformed.as_bytes()).is_err(), "{malformed}");
+        assert!(inspect_event(b"", malformed.as_bytes()).is_err(), "{malformed}");
     }
 }
 
@@ -167,7 +167,7 @@ fn whole_answers_are_judged() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes: Vec<u8>, at: prop::sample::Index, to: u8) {
-        let _ = inspect_chunk(b"", &bytes);
+        let _ = inspect_event(b"", &bytes);
         let _ = inspect_completion(&bytes);
         parse_error(Some(400), &bytes);
         let mut body = answer!("answer_reasoning_beside").to_vec();
