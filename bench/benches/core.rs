@@ -12,7 +12,7 @@ use waypost_core::dialect::openai;
 use waypost_core::expr::Headers;
 use waypost_core::hints::Hints;
 use waypost_core::profile::{Declared, Profile, profile};
-use waypost_core::registry::Tokenizer;
+use waypost_core::registry::{Dialect, Tokenizer};
 use waypost_core::route::{Ask, Decision, decide};
 use waypost_core::scan::{Scan, scan_chat};
 use waypost_core::splice::Forward;
@@ -105,7 +105,7 @@ fn pass(c: &mut Criterion) {
 }
 
 fn passed(chunks: &[Bytes]) -> usize {
-    let (mut gate, mut out, mut bytes) = (StreamGate::openai(false), Vec::new(), 0);
+    let (mut gate, mut out, mut bytes) = (StreamGate::pass(Dialect::OpenAi, false), Vec::new(), 0);
     for chunk in chunks {
         gate.push(chunk, &mut out).expect("the stream is right");
         bytes += out.drain(..).map(|b| b.len()).sum::<usize>();

@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use waypost_core::dialect::gate::{Progress, StreamFault, StreamGate, Tally};
 use waypost_core::dialect::openai;
 use waypost_core::dialect::sse::{Event, Splitter};
+use waypost_core::registry::Dialect;
 use waypost_core::units::{Rng, stable_hash};
 
 /// Below the limits on events and preambles, where chunking may decide which of two faults is found.
@@ -65,7 +66,7 @@ struct Seen {
 }
 
 fn gate(stream: &[u8], cuts: &[usize], keep_usage: bool) -> Seen {
-    let mut gate = StreamGate::openai(keep_usage);
+    let mut gate = StreamGate::pass(Dialect::OpenAi, keep_usage);
     let mut out = Vec::new();
     let mut fault = None;
     for chunk in chunks(stream, cuts) {
@@ -91,7 +92,7 @@ fn gate(stream: &[u8], cuts: &[usize], keep_usage: bool) -> Seen {
         tally: *gate.tally(),
         end: end.map_err(|fault| match fault {
             // Where in its event the fault stands is the event's matter, not the chunking's.
-            StreamFault::Malformed(_) => "malformed".to_owned(),
+            StreamFault::Malformed(_) | StreamFault::Unexpected(_) => "malformed".to_owned(),
             other => format!("{other:?}"),
         }),
     }

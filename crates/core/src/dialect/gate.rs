@@ -3,14 +3,16 @@
 //!
 //! Until then nothing was promised to the client, so an error, an empty stream or a cut can still become another attempt.
 //! Afterwards the bytes pass as they came, whole events only, so that an error event of ours never lands inside one of
-//! theirs. It opens no connection, keeps no time and writes no error event: its caller does.
+//! theirs; where client and provider speak different dialects, what passes is each event's translation. It opens no
+//! connection, keeps no time and writes no error event: its caller does.
 
 use bytes::Bytes;
 
 use super::sse::{Event, Oversized, Piece, Splitter};
-use super::{ChunkFacts, FinishReason, UpstreamError, openai};
+use super::translate::Translation;
+use super::{ChunkFacts, EventFault, FinishReason, Malformed, ReplyContext, UpstreamError, inspect_event, openai};
 use crate::json;
-use crate::registry::Usage;
+use crate::registry::{Dialect, Usage};
 
 /// The most bytes of preamble that are held.
 pub const MAX_PREAMBLE: usize = 256 << 10;
@@ -31,8 +33,10 @@ pub enum Progress {
 pub enum StreamFault {
     /// The provider reported an error inside the stream.
     Error(Box<UpstreamError>),
-    /// An event's data are not the dialect's.
+    /// An event's data are not JSON.
     Malformed(json::Error),
+    /// An event's data are not the dialect's.
+    Unexpected(Malformed),
     /// One event, or the preamble, is larger than allowed.
     Oversized,
     /// It ended without a single event of data.
@@ -46,6 +50,15 @@ pub enum StreamFault {
 impl From<Oversized> for StreamFault {
     fn from(_: Oversized) -> Self {
         Self::Oversized
+    }
+}
+
+impl From<EventFault> for StreamFault {
+    fn from(fault: EventFault) -> Self {
+        match fault {
+            EventFault::Error(error) => Self::Error(error),
+            EventFault::Malformed(malformed) => Self::Unexpected(malformed),
+        }
     }
 }
 
@@ -69,7 +82,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, facts: &ChunkFacts) {
+    pub(super) fn add(&mut self, facts: &ChunkFacts) {
         self.output |= facts.output;
         self.text_bytes += facts.text_bytes;
         self.usage = facts.usage.or(self.usage);
@@ -79,22 +92,29 @@ impl Tally {
         self.finished |= facts.finished;
     }
 
-    /// A real end: the marker, or every choice that spoke has finished (many look-alikes omit the marker).
-    fn ended(&self) -> bool {
-        self.done || (self.finish.is_some() && self.finished == self.choices)
+    /// A real end: the marker, or, in the dialects whose marker is often left out or does not exist, a finish of every
+    /// choice that spoke.
+    fn ended(&self, dialect: Dialect) -> bool {
+        let strict = matches!(dialect, Dialect::Anthropic | Dialect::Responses);
+        self.done || (!strict && self.finish.is_some() && self.finished == self.choices)
     }
 }
 
-/// The formats that it can read; the next ones become variants.
-#[derive(Clone, Copy, Debug)]
-enum Wire {
-    OpenAi,
+/// What becomes of an event.
+#[derive(Debug)]
+enum Way {
+    /// Client and provider speak the same.
+    Pass,
+    /// They do not.
+    Translate(Box<Translation>),
 }
 
 /// The state of one stream.
 #[derive(Debug)]
 pub struct StreamGate {
-    wire: Wire,
+    /// What the provider speaks.
+    dialect: Dialect,
+    way: Way,
     /// The client asked for usage: its event stays in.
     keep_usage: bool,
     splitter: Splitter,
@@ -105,10 +125,20 @@ pub struct StreamGate {
 }
 
 impl StreamGate {
-    /// For a stream in OpenAI's dialect. `keep_usage`: the client itself asked for the usage event.
-    pub fn openai(keep_usage: bool) -> Self {
+    /// For a stream that passes as it is. `keep_usage`: the client itself asked for the usage event (of OpenAI's chat).
+    pub fn pass(dialect: Dialect, keep_usage: bool) -> Self {
+        Self::new(dialect, Way::Pass, keep_usage)
+    }
+
+    /// For a stream that is translated from one dialect to another. `json_tool`: as [`super::Encoded`] says.
+    pub fn translate(from: Dialect, to: Dialect, context: ReplyContext, json_tool: Option<String>) -> Self {
+        Self::new(from, Way::Translate(Box::new(Translation::new(from, to, context, json_tool))), false)
+    }
+
+    fn new(dialect: Dialect, way: Way, keep_usage: bool) -> Self {
         Self {
-            wire: Wire::OpenAi,
+            dialect,
+            way,
             keep_usage,
             splitter: Splitter::default(),
             held: Vec::new(),
@@ -139,6 +169,29 @@ impl StreamGate {
     /// this call, the caller may drop `out` and try elsewhere even if the first output came in the same chunk.)
     pub fn push(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<Progress, StreamFault> {
         let was_committed = self.committed;
+        match self.way {
+            Way::Pass => self.pass_chunk(chunk, out)?,
+            Way::Translate(_) => self.translate_chunk(chunk, out)?,
+        }
+        Ok(match (was_committed, self.committed) {
+            (true, _) => Progress::Passing,
+            (false, true) => Progress::Committed,
+            (false, false) => Progress::Holding,
+        })
+    }
+
+    fn translate_chunk(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        let Way::Translate(translation) = &mut self.way else { return Ok(()) };
+        let mut text = Vec::new();
+        let result = translation.push(chunk, &mut self.tally, &mut text);
+        self.committed |= self.tally.output;
+        if !text.is_empty() {
+            self.put(text.into(), out)?;
+        }
+        result
+    }
+
+    fn pass_chunk(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
         // `passed..at` is what may pass but was not put out yet: one slice for as long as nothing interrupts it.
         let (mut at, mut passed) = (0, 0);
         while !self.tally.done {
@@ -175,62 +228,88 @@ impl StreamGate {
                 }
             }
         }
-        self.emit(chunk, passed, at, out)?;
-        Ok(match (was_committed, self.committed) {
-            (true, _) => Progress::Passing,
-            (false, true) => Progress::Committed,
-            (false, false) => Progress::Holding,
-        })
+        self.emit(chunk, passed, at, out)
     }
 
     /// Takes note that upstream's body ended without an error. Appends to `out` what was left: a last event without its
     /// blank line, the held events of an answer that is empty for a reason (its filter, its cap), and the end marker where
     /// upstream omitted it. An error means that the stream did not really end, or said nothing.
     pub fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<Tally, StreamFault> {
-        let rest = self.splitter.finish();
-        if !self.tally.done && Event::parse(&rest).data.is_some() {
-            match self.judge(&rest) {
-                Ok(true) => {
-                    let blank: &[u8] = if rest.ends_with(b"\n") { b"\n" } else { b"\n\n" };
-                    self.put([&rest, blank].concat().into(), out)?;
-                }
-                Ok(false) => {}
-                // A torn event is not a malformed one.
-                Err(StreamFault::Malformed(_)) => return Err(StreamFault::Cut),
-                Err(fault) => return Err(fault),
-            }
+        match self.way {
+            Way::Pass => self.pass_rest(out)?,
+            Way::Translate(_) => self.translate_rest(out)?,
         }
         if self.tally.events == 0 {
             return Err(StreamFault::Empty);
         }
-        if !self.tally.ended() {
+        if !self.tally.ended(self.dialect) {
             return Err(StreamFault::Cut);
         }
         if !self.tally.output && matches!(self.tally.finish, None | Some(FinishReason::Stop)) {
             return Err(StreamFault::EmptyAnswer);
         }
         self.release(out);
-        if !self.tally.done {
-            out.push(Bytes::from_static(openai::DONE_EVENT));
-        }
         Ok(self.tally)
     }
 
-    /// Opens the gate whatever came: for an empty answer that is to be returned after all.
+    fn pass_rest(&mut self, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        let rest = self.splitter.finish();
+        if self.tally.done || Event::parse(&rest).data.is_none() {
+            return Ok(());
+        }
+        match self.judge(&rest) {
+            Ok(true) => {
+                let blank: &[u8] = if rest.ends_with(b"\n") { b"\n" } else { b"\n\n" };
+                self.put([&rest, blank].concat().into(), out)
+            }
+            Ok(false) => Ok(()),
+            // A torn event is not a malformed one.
+            Err(StreamFault::Malformed(_)) => Err(StreamFault::Cut),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn translate_rest(&mut self, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        let Way::Translate(translation) = &mut self.way else { return Ok(()) };
+        let mut text = Vec::new();
+        let result = translation.finish(&mut self.tally, &mut text);
+        self.committed |= self.tally.output;
+        if !text.is_empty() {
+            self.put(text.into(), out)?;
+        }
+        result
+    }
+
+    /// Opens the gate whatever came, and writes the end marker where upstream omitted it: also for an empty answer that
+    /// is to be returned after all.
     pub fn release(&mut self, out: &mut Vec<Bytes>) {
         self.committed = true;
         out.append(&mut self.held);
+        match &mut self.way {
+            Way::Pass if !self.tally.done && self.dialect == Dialect::OpenAi => {
+                out.push(Bytes::from_static(openai::DONE_EVENT));
+            }
+            Way::Pass => {}
+            Way::Translate(translation) => {
+                let mut text = Vec::new();
+                translation.end(&mut text);
+                if !text.is_empty() {
+                    out.push(text.into());
+                }
+            }
+        }
     }
 
     /// Reads one event into the tally; false where it is not for the client.
     fn judge(&mut self, raw: &[u8]) -> Result<bool, StreamFault> {
         let event = Event::parse(raw);
         let Some(data) = event.data else { return Ok(true) };
-        let facts = match self.wire {
-            Wire::OpenAi => openai::inspect_event(event.name, &data),
-        };
-        let facts = facts.map_err(StreamFault::Malformed)?;
+        let mut facts = inspect_event(self.dialect, event.name, &data).map_err(StreamFault::Malformed)?;
         self.tally.events += 1;
+        if self.dialect == Dialect::Anthropic {
+            // Its first event counts the input, its last one the output; each count only grows.
+            facts.usage = facts.usage.map(|u| self.tally.usage.map_or(u, |before| u.max(before)));
+        }
         self.tally.add(&facts);
         if let Some(error) = facts.error {
             return Err(StreamFault::Error(error));

@@ -12,9 +12,11 @@ pub mod gemini;
 pub mod openai;
 pub mod responses;
 pub mod sse;
+mod translate;
 mod wire;
 
 pub use crate::chat::FinishReason;
+pub use translate::translate_response;
 pub use wire::Malformed;
 
 use crate::chat::{Event, Request, Response};

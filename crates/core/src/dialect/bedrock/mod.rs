@@ -80,3 +80,23 @@ pub fn error_body(_error: &ErrorText<'_>) -> Vec<u8> {
 pub fn error_event(_error: &ErrorText<'_>) -> Vec<u8> {
     Vec::new()
 }
+
+/// STUB frames.
+#[derive(Debug, Default)]
+pub struct Frames {}
+
+/// One message.
+#[derive(Debug)]
+pub struct Frame {
+    /// Event.
+    pub name: String,
+    /// Payload.
+    pub payload: bytes::Bytes,
+}
+
+impl Frames {
+    /// Next.
+    pub fn next(&mut self, _chunk: &[u8], _at: &mut usize) -> Result<Option<Frame>, super::gate::StreamFault> {
+        Ok(None)
+    }
+}

@@ -51,7 +51,7 @@ struct Run {
 
 /// Feeds the stream cut at `cuts` and words the result.
 fn run(stream: &[u8], cuts: &[usize], keep_usage: bool) -> Run {
-    let mut gate = StreamGate::openai(keep_usage);
+    let mut gate = StreamGate::pass(Dialect::OpenAi, keep_usage);
     let mut out = Vec::new();
     let mut committed = None;
     let mut fault = None;
@@ -97,7 +97,7 @@ fn run(stream: &[u8], cuts: &[usize], keep_usage: bool) -> Run {
             format!("{}, {usage}, {bytes} bytes, {marker}, {at}", tally.finish.map_or("none", FinishReason::name))
         }
         Err(StreamFault::Error(e)) => format!("error after {bytes} bytes: {}, {at}", e.message),
-        Err(StreamFault::Malformed(_)) => format!("malformed after {bytes} bytes, {at}"),
+        Err(StreamFault::Malformed(_) | StreamFault::Unexpected(_)) => format!("malformed after {bytes} bytes, {at}"),
         Err(StreamFault::Oversized) => format!("oversized, {at}"),
         Err(StreamFault::Empty) => format!("empty, {at}"),
         Err(StreamFault::EmptyAnswer) => format!("empty answer, {at}"),
@@ -188,14 +188,14 @@ fn ending(outcome: &str) -> &str {
 #[test]
 fn whole_chunks_pass_without_a_copy() {
     let ((_, stream), _) = STREAMS[0];
-    let mut gate = StreamGate::openai(true);
+    let mut gate = StreamGate::pass(Dialect::OpenAi, true);
     let chunk = Bytes::from_static(stream);
     let mut out = Vec::new();
     assert_eq!(gate.push(&chunk, &mut out), Ok(Progress::Committed));
     assert_eq!((out.len(), out[0].as_ptr(), out[0].len()), (1, chunk.as_ptr(), chunk.len()));
     assert!(gate.is_done());
     // With the usage event taken out it is two slices of the same chunk.
-    let mut gate = StreamGate::openai(false);
+    let mut gate = StreamGate::pass(Dialect::OpenAi, false);
     out.clear();
     gate.push(&chunk, &mut out).unwrap();
     assert_eq!((out.len(), out[0].as_ptr()), (2, chunk.as_ptr()));
@@ -204,7 +204,7 @@ fn whole_chunks_pass_without_a_copy() {
 #[test]
 fn a_faulty_or_empty_stream_puts_nothing_out_and_can_be_released() {
     let ((_, stream), _) = STREAMS[22];
-    let mut gate = StreamGate::openai(true);
+    let mut gate = StreamGate::pass(Dialect::OpenAi, true);
     let mut out = Vec::new();
     assert_eq!(gate.push(&Bytes::from_static(stream), &mut out), Ok(Progress::Holding));
     assert_eq!(gate.finish(&mut out), Err(StreamFault::EmptyAnswer));
@@ -217,7 +217,7 @@ fn a_faulty_or_empty_stream_puts_nothing_out_and_can_be_released() {
 #[test]
 fn the_preamble_is_bounded() {
     let ping = Bytes::from(format!(": {}\n\n", "x".repeat(1000)));
-    let mut gate = StreamGate::openai(false);
+    let mut gate = StreamGate::pass(Dialect::OpenAi, false);
     let results: Vec<_> = (0..300).map(|_| gate.push(&ping, &mut Vec::new())).collect();
     assert_eq!(results.iter().position(Result::is_err), Some(MAX_PREAMBLE / ping.len()));
     assert!(results.iter().flatten().all(|p| *p == Progress::Holding));
@@ -249,7 +249,7 @@ proptest! {
 
     #[test]
     fn arbitrary_streams_never_panic(chunks in prop::collection::vec("(data|event|: |\\{\"choices\":\\[|\\]|\\}|\n|\r|\\[DONE\\]){0,12}", 0..8)) {
-        let mut gate = StreamGate::openai(false);
+        let mut gate = StreamGate::pass(Dialect::OpenAi, false);
         let mut out = Vec::new();
         for chunk in chunks {
             if gate.push(&chunk.into(), &mut out).is_err() {
