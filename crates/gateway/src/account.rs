@@ -12,7 +12,7 @@ use std::time::Duration;
 use waypost_core::attempt::{Attempt, Failure, Timeout};
 use waypost_core::health::{EndpointHealth, Observed, Ticket, Verdict};
 use waypost_core::profile::Profile;
-use waypost_core::registry::{ModelIx, Price, ProviderIx, Usage};
+use waypost_core::registry::{Dialect, ModelIx, Price, ProviderIx, Usage};
 use waypost_core::route::{Candidate, Decision, explain};
 use waypost_core::units::{Instant, NanoUsd, Rng};
 
@@ -24,6 +24,10 @@ pub struct Account {
     pub snapshot: Arc<Snapshot>,
     /// What was decided.
     pub decision: Decision,
+    /// What the client speaks.
+    pub client: Dialect,
+    /// What the translation for the last attempt left out.
+    pub dropped: Vec<String>,
     profile: Profile,
     arrival: Instant,
     /// Taken when it is written.
@@ -70,11 +74,12 @@ impl Account {
         state: Arc<State>,
         snapshot: Arc<Snapshot>,
         decision: Decision,
-        profile: Profile,
+        (client, profile): (Dialect, Profile),
         arrival: Instant,
         record: RequestRecord,
     ) -> Self {
-        Self { state, snapshot, decision, profile, arrival, record: Some(Box::new(record)), current: None, last: None }
+        let dropped = Vec::new();
+        Self { state, snapshot, decision, client, dropped, profile, arrival, record: Some(Box::new(record)), current: None, last: None }
     }
 
     /// The attempts that ended, in order.

@@ -75,6 +75,8 @@ pub enum Skip {
     Saturated,
     /// The gate refused to reserve for it; excludes the candidate.
     Budget,
+    /// The endpoint's dialect cannot express the request; excludes the endpoint.
+    Inexpressible,
 }
 
 /// An attempt that failed.
@@ -124,6 +126,8 @@ pub enum GiveUp {
     },
     /// 429 `budget_exceeded`: no attempt could be made, the gate refused each.
     Budget,
+    /// 400: no attempt could be made, no endpoint's dialect can express the request.
+    Inexpressible,
     /// No answer: the client left, or an answer has begun or stands.
     Stopped,
 }
@@ -281,6 +285,12 @@ impl<'a> Plan<'a> {
             return GiveUp::Budget;
         }
         let endpoints = self.candidates.iter().flat_map(|c| c.endpoints);
+        let inexpressible = |e: &EndpointIx| {
+            self.skipped.iter().any(|(a, s)| a.endpoint == *e && *s == Skip::Inexpressible)
+        };
+        if endpoints.clone().next().is_some() && endpoints.clone().all(inexpressible) {
+            return GiveUp::Inexpressible;
+        }
         let retry_at = endpoints.filter_map(|e| view(live, *e, now)?.retry_at).min();
         GiveUp::Unavailable { retry_after: retry_at.map(|at| at.since(now)) }
     }

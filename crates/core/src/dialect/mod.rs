@@ -94,6 +94,31 @@ pub struct UpstreamError {
     pub context_overflow: bool,
 }
 
+impl UpstreamError {
+    /// The status that it stands for where it came without one: in a stream, or under a success status. By its code
+    /// where that is a status, else by the names that the dialects give their errors.
+    pub fn status(&self) -> Option<u16> {
+        let stated = self.code.as_deref().and_then(|c| c.parse().ok()).filter(|s| (400..600).contains(s));
+        stated.or_else(|| [&self.code, &self.kind].into_iter().flatten().find_map(|name| status_named(name)))
+    }
+}
+
+/// Only names that say whose fault it is: a plain `api_error` is left to the caller.
+fn status_named(name: &str) -> Option<u16> {
+    Some(match name {
+        "invalid_request_error" | "invalid_prompt" | "INVALID_ARGUMENT" | "FAILED_PRECONDITION" => 400,
+        "authentication_error" | "UNAUTHENTICATED" => 401,
+        "billing_error" => 402,
+        "permission_error" | "PERMISSION_DENIED" => 403,
+        "not_found_error" | "NOT_FOUND" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error" | "rate_limit_exceeded" | "RESOURCE_EXHAUSTED" => 429,
+        "overloaded_error" | "UNAVAILABLE" => 503,
+        "timeout_error" | "DEADLINE_EXCEEDED" => 504,
+        _ => return None,
+    })
+}
+
 /// Where a request is encoded for, and what the target's endpoint is known to want.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {

@@ -2,6 +2,8 @@
 //! first real output has come. Nothing is sent downstream before that.
 
 use super::Run;
+use super::outgoing::{self, Outgoing};
+use super::prepare::Call;
 use super::reply::{self, Reply, Whole};
 use super::stream::StreamBody;
 use crate::account::Account;
@@ -17,10 +19,9 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 use waypost_core::attempt::{Attempt, Failure, Fault, Invalid, Timeout};
 use waypost_core::dialect::gate::{Progress, StreamFault, StreamGate};
-use waypost_core::dialect::{BadCompletion, UpstreamError, openai};
-use waypost_core::registry::{Capabilities, Timeouts};
+use waypost_core::dialect::{self, BadCompletion, CompletionFacts, ReplyContext, UpstreamError, embeddings};
+use waypost_core::registry::{Capabilities, Dialect, Timeouts};
 use waypost_core::retry::{exhausted_for, retry_after};
-use waypost_core::splice::Forward;
 use waypost_core::units::Instant;
 
 /// A non-streaming answer larger than this is not one.
@@ -33,6 +34,7 @@ pub(super) struct Exchange<'a> {
     pub run: &'a Run<'a>,
     pub attempt: Attempt,
     pub begun: Instant,
+    pub outgoing: Outgoing,
 }
 
 /// What a failed attempt brought: its place in the plan, and what may go back to the client.
@@ -57,7 +59,7 @@ impl Brought {
 
 /// An answer that stands.
 pub(super) enum Answer {
-    Whole { body: Bytes, content_type: Option<http::HeaderValue> },
+    Whole { body: Bytes },
     Stream(Box<Begun>),
 }
 
@@ -79,9 +81,9 @@ impl Answer {
     pub(super) fn reply(self, run: &Run<'_>, mut account: Account, attempts: u32, permit: Permit) -> Reply {
         let state = run.state;
         match self {
-            Self::Whole { body, content_type } => {
+            Self::Whole { body } => {
                 account.answered(state.clock.instant());
-                reply::whole(run.id, account, Whole { body, content_type, attempts })
+                reply::whole(run.id, account, Whole { body, attempts })
             }
             Self::Stream(begun) => {
                 let head = reply::stream(run.id, &account, attempts);
@@ -150,23 +152,18 @@ impl Exchange<'_> {
     async fn send(&self, account: &mut Account) -> Result<Response<UpstreamBody>, Brought> {
         let prepared = self.run.prepared;
         let snapshot = &prepared.snapshot;
-        let registry = &snapshot.config.registry;
-        let endpoint = registry.endpoint(self.attempt.endpoint);
-        let provider = registry.provider(endpoint.provider);
-        let candidate = &account.decision.candidates[self.attempt.candidate];
-        let name = candidate.upstream_name().unwrap_or(&endpoint.name).clone();
-        let forward = Forward { model: &name, usage: provider.stream_usage, cap: None };
-        let body = prepared.scan.upstream_body(&prepared.body, &forward);
+        let Outgoing { dialect, ref model, ref body, ref path, ref headers, .. } = self.outgoing;
         account.sent();
         let response = match &snapshot.links[usize::from(self.attempt.endpoint.0)] {
             Link::Simulated(settings) => {
                 let number = simulate::attempt_number(self.run.id, self.attempt.number);
                 let seconds = crate::clock::unix_ms() / 1000;
-                simulate::respond(settings, &name, number, seconds, &body).await.map(UpstreamBody::Simulated)
+                simulate::respond(settings, model, number, seconds, body).await.map(UpstreamBody::Simulated)
             }
             Link::Http(target) => {
                 let connect = self.timeouts().connect.unwrap_or(snapshot.config.execution.connect_timeout);
-                let sent = self.run.pool.send(target, body, connect).await;
+                let (target, path) = target.door(dialect, prepared.call, path.as_deref());
+                let sent = self.run.pool.send(target, path, headers, body.clone(), connect).await;
                 let (response, connection) = sent.map_err(|e| send_failed(e, connect))?;
                 response.map(|body| UpstreamBody::http(body, connection))
             }
@@ -182,19 +179,21 @@ impl Exchange<'_> {
         let wait = retry_after(text("retry-after-ms"), text(RETRY_AFTER.as_str()), crate::clock::unix_ms());
         let body = collect(body, MOST_ERROR).await.unwrap_or_default();
         let status = head.status.as_u16();
-        let error = openai::parse_error(Some(status), &body);
+        let error = dialect::parse_error(self.outgoing.dialect, Some(status), &body);
+        let wait = wait.or(error.retry_after_ms.map(Duration::from_millis));
         let failure = Failure::Http { status, retry_after: wait, context_overflow: error.context_overflow };
         let message = self.scrub(&error.message);
         let json = waypost_core::json::Cursor::new(&body).and_then(|mut c| c.skip()).is_ok() && !body.is_empty();
         let code = loggable(&error);
-        Brought { failure, message, code, body: json.then(|| self.scrub_body(body)), streams: false }
+        // Another dialect's error is not the client's: its message is, in an error of the client's own.
+        let own = json && outgoing::is_same(self.outgoing.dialect, self.run.prepared.client);
+        Brought { failure, message, code, body: own.then(|| self.scrub_body(body)), streams: false }
     }
 
     /// A whole answer, held until it is complete.
     async fn whole(&self, response: Response<UpstreamBody>, account: &mut Account) -> Result<Answer, Brought> {
         let (head, body) = response.into_parts();
         check_type(&head.headers, "application/json")?;
-        let content_type = head.headers.get(CONTENT_TYPE).cloned();
         let body = match collect(body, MOST_ANSWER).await {
             Ok(body) => body,
             Err(Collect::TooLarge) => {
@@ -206,12 +205,13 @@ impl Exchange<'_> {
         if body.is_empty() {
             return Err(Brought::new(Failure::Invalid(Invalid::EmptyBody), "its answer has no body"));
         }
-        let facts = match openai::inspect_completion(&body) {
-            Ok(facts) => facts,
+        let (body, facts) = match self.read(&body) {
+            Ok((translated, facts)) => (translated.unwrap_or(body), facts),
             Err(BadCompletion::Error(error)) => {
                 let message = self.scrub(&error.message);
                 let failure = in_band(&error);
-                let (code, body) = (loggable(&error), Some(self.scrub_body(body)));
+                let own = outgoing::is_same(self.outgoing.dialect, self.run.prepared.client);
+                let (code, body) = (loggable(&error), own.then(|| self.scrub_body(body)));
                 return Err(Brought { failure, message, code, body, streams: false });
             }
             Err(BadCompletion::Json(e)) => {
@@ -237,14 +237,15 @@ impl Exchange<'_> {
                 streams: false,
             });
         }
-        Ok(Answer::Whole { body, content_type })
+        Ok(Answer::Whole { body })
     }
 
     /// A stream, held until its first real output.
     async fn stream(&self, response: Response<UpstreamBody>, account: &mut Account) -> Result<Answer, Brought> {
         let (head, mut upstream) = response.into_parts();
-        check_type(&head.headers, "text/event-stream")?;
-        let mut gate = StreamGate::openai(self.run.prepared.scan.usage_asked());
+        let frames = self.outgoing.dialect == Dialect::Bedrock;
+        check_type(&head.headers, if frames { "application/vnd.amazon.eventstream" } else { "text/event-stream" })?;
+        let mut gate = self.gate();
         let (mut first, mut ended) = (Vec::new(), false);
         let fault = loop {
             let pushed = match upstream.frame().await {
@@ -286,11 +287,47 @@ impl Exchange<'_> {
         let mut brought = self.stream_fault(&fault);
         if fault == StreamFault::EmptyAnswer {
             gate.release(&mut first);
-            let done = if gate.tally().done { &b""[..] } else { openai::DONE_EVENT };
-            brought.body = Some([first.concat().as_slice(), done].concat().into());
+            brought.body = Some(first.concat().into());
             brought.streams = true;
         }
         Err(brought)
+    }
+
+    /// What a whole answer says, and the answer in the client's dialect where it came in another.
+    fn read(&self, body: &[u8]) -> Result<(Option<Bytes>, CompletionFacts), BadCompletion> {
+        let (from, to) = (self.outgoing.dialect, self.run.prepared.client);
+        match self.run.prepared.call {
+            Call::Embeddings if from == Dialect::Gemini => {
+                let asked = embeddings::decode_request(&self.run.prepared.body).map_err(BadCompletion::Malformed)?;
+                let (body, facts) = embeddings::decode_gemini(body, &asked)?;
+                Ok((Some(body.into()), facts))
+            }
+            Call::Embeddings => Ok((None, embeddings::inspect(body)?)),
+            Call::Chat if outgoing::is_same(from, to) => Ok((None, dialect::inspect_completion(to, body)?)),
+            Call::Chat => {
+                let tool = self.outgoing.json_tool.as_deref();
+                let (body, facts) = dialect::translate_response(from, to, body, &self.context(), tool)?;
+                Ok((Some(body.into()), facts))
+            }
+        }
+    }
+
+    fn gate(&self) -> StreamGate {
+        let (from, to) = (self.outgoing.dialect, self.run.prepared.client);
+        if outgoing::is_same(from, to) {
+            return StreamGate::pass(to, self.run.prepared.scan.usage_asked());
+        }
+        StreamGate::translate(from, to, self.context(), self.outgoing.json_tool.clone())
+    }
+
+    /// What an answer in the client's dialect needs that the provider's may not say.
+    fn context(&self) -> ReplyContext {
+        ReplyContext {
+            id: format!("{:032x}", self.run.id.0),
+            created: crate::clock::unix_ms() / 1000,
+            model: self.outgoing.model.clone(),
+            include_usage: self.run.prepared.scan.usage_asked(),
+        }
     }
 
     fn chunk_timeout(&self) -> Duration {
@@ -306,6 +343,9 @@ impl Exchange<'_> {
             }
             StreamFault::Malformed(e) => {
                 (Failure::Invalid(Invalid::Json), format!("an event is not JSON (byte {}: {})", e.offset, e.kind))
+            }
+            StreamFault::Unexpected(e) => {
+                (Failure::Invalid(Invalid::Json), format!("an event is not of its dialect: {e}"))
             }
             StreamFault::Oversized => (Failure::Invalid(Invalid::Json), "an event is larger than 1 MiB".to_owned()),
             StreamFault::Empty => (Failure::Invalid(Invalid::EmptyBody), "its stream has no events".to_owned()),
@@ -364,9 +404,9 @@ fn loggable(error: &UpstreamError) -> Option<String> {
 
 /// An error inside of a 200: by the status that it states, where it states one.
 fn in_band(error: &UpstreamError) -> Failure {
-    let stated = error.code.as_deref().and_then(|c| c.parse().ok()).filter(|s| (400..600).contains(s));
-    match stated {
-        Some(status) => Failure::Http { status, retry_after: None, context_overflow: error.context_overflow },
+    let retry_after = error.retry_after_ms.map(Duration::from_millis);
+    match error.status() {
+        Some(status) => Failure::Http { status, retry_after, context_overflow: error.context_overflow },
         None if error.context_overflow => Failure::Http { status: 400, retry_after: None, context_overflow: true },
         None => Failure::Invalid(Invalid::InBandError),
     }

@@ -1,6 +1,7 @@
 //! The answer when no attempt brought one.
 
 use super::attempt::Brought;
+use super::outgoing::Unsayable;
 use super::reply::{self, Replies, Reply};
 use crate::account::Account;
 use crate::admission::Permit;
@@ -17,6 +18,7 @@ pub(super) fn give_up(
     how: GiveUp,
     plan: &Plan<'_>,
     mut brought: Vec<Brought>,
+    unsayable: &[Unsayable],
     _permit: Permit,
 ) -> Reply {
     let mut body_of = |attempt: usize| brought.get_mut(attempt).and_then(|b| Some((b.body.take()?, b.streams)));
@@ -70,12 +72,25 @@ pub(super) fn give_up(
             );
             error.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
         }
+        GiveUp::Inexpressible => inexpressible(unsayable),
         GiveUp::Budget => Error::new(Kind::NoCandidates, "no budget is left for any candidate"),
     };
     let (status, code, _) = error.kind.wire();
-    let reply = Reply::error(id, Some(&account), error);
+    let reply = Reply::error(id, account.client, Some(&account), error);
     account.close(RequestOutcome::Failed, status.as_u16(), Some(code));
     reply
+}
+
+/// No endpoint's dialect can say it: the first reason, with its field.
+fn inexpressible(unsayable: &[Unsayable]) -> Error {
+    let Some(first) = unsayable.first() else {
+        return Error::new(Kind::ConstraintViolated, "no candidate's API can express the request");
+    };
+    if first.field.is_empty() {
+        return Error::new(Kind::InvalidRequest, first.why.clone());
+    }
+    let message = format!("`{}` cannot be sent to any candidate: {}", first.field, first.why);
+    Error::new(Kind::InvalidRequest, message).param(first.field.clone())
 }
 
 /// What one attempt brought, in the provider's words.

@@ -1,13 +1,16 @@
-//! The path of one chat request: scan, decide, attempt until there is an answer, account. No parsing and no arithmetic
+//! The path of one request that a model answers: scan, decide, attempt until there is an answer, account. No parsing and no arithmetic
 //! of its own: it drives what the core decides.
 
 mod attempt;
+mod count;
 mod give_up;
+mod outgoing;
 mod prepare;
 mod reply;
 mod stream;
 
-pub use prepare::{Prepared, prepare};
+pub use count::count_tokens;
+pub use prepare::{Call, Prepared, prepare};
 pub use reply::{Replies, Reply};
 pub use stream::StreamBody;
 
@@ -21,15 +24,19 @@ use crate::store::{RequestOutcome, RequestRecord};
 use crate::upstream::Pool;
 use attempt::{Brought, Exchange};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
+use outgoing::Unsayable;
 use waypost_core::attempt::{CandidatePlan, Limits, Plan, Skip, Step};
+use waypost_core::chat;
+use waypost_core::config::Translation;
+use waypost_core::dialect::Malformed;
 use waypost_core::registry::EndpointIx;
 use waypost_core::route::{Ask, Decision, decide};
 use waypost_core::units::{Instant, RequestId, Rng};
 
-/// One chat request, read and prepared, to its answer.
-pub async fn chat(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival: Instant, prepared: Prepared) -> Reply {
+/// One request, read and prepared, to its answer.
+pub async fn answer(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival: Instant, prepared: Prepared) -> Reply {
     let execution = &prepared.snapshot.config.execution;
     let total = prepared.hints.deadline.map_or(execution.total_timeout, |d| d.min(execution.total_timeout));
     let deadline = arrival + total;
@@ -38,13 +45,22 @@ pub async fn chat(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival: 
     let timer = state.clock.timer(deadline);
     let permit = match state.admission.enter(class, server.max_concurrency, server.max_queue, timer).await {
         Ok(permit) => permit,
-        Err(e) => return Reply::error(id, None, e),
+        Err(e) => return Reply::error(id, prepared.client, None, e),
     };
     let (decision, mut rng) = prepared.decide(&state.clock, id);
     let record = record(&prepared, &decision, id);
     let snapshot = prepared.snapshot.clone();
-    let account = Account::open(state.clone(), snapshot, decision, prepared.profile.clone(), arrival, record);
-    Run { state, pool, id, prepared: &prepared, deadline }.run(account, permit, &mut rng).await
+    let account = Account::open(
+        state.clone(),
+        snapshot,
+        decision,
+        (prepared.client, prepared.profile.clone()),
+        arrival,
+        record,
+    );
+    let strict = account.decision.policy(&prepared.snapshot.config).translation == Translation::Strict;
+    let run = Run { state, pool, id, prepared: &prepared, deadline, strict, canonical: OnceLock::new() };
+    run.run(account, permit, &mut rng).await
 }
 
 impl Prepared {
@@ -74,6 +90,10 @@ struct Run<'a> {
     id: RequestId,
     prepared: &'a Prepared,
     deadline: Instant,
+    /// The route allows no losses in translation.
+    strict: bool,
+    /// The request decoded, once some attempt needed it so.
+    canonical: OnceLock<Result<chat::Request, Malformed>>,
 }
 
 impl Run<'_> {
@@ -82,7 +102,7 @@ impl Run<'_> {
             let error = Error::from(refusal);
             let (status, code, _) = error.kind.wire();
             account.close(RequestOutcome::Refused, status.as_u16(), Some(code));
-            return Reply::error(self.id, Some(&account), error);
+            return Reply::error(self.id, account.client, Some(&account), error);
         }
         self.state.retry_budget.request();
         let snapshot = account.snapshot.clone();
@@ -107,12 +127,23 @@ impl Run<'_> {
         let mut plan = Plan::new(&candidates, limits);
         // What each failed attempt brought, in the order of `plan.tried()`.
         let mut brought: Vec<Brought> = Vec::new();
+        let mut unsayable: Vec<Unsayable> = Vec::new();
         loop {
             let now = self.state.clock.instant();
             match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
                 Step::Wait { until } => tokio::time::sleep_until(self.state.clock.timer(until)).await,
-                Step::GiveUp(how) => return give_up::give_up(self.id, account, how, &plan, brought, permit),
+                Step::GiveUp(how) => return {
+                    return give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit);
+                },
                 Step::Try(attempt) => {
+                    let mut outgoing = match self.outgoing(&attempt, &account.decision.candidates[attempt.candidate]) {
+                        Ok(outgoing) => outgoing,
+                        Err(why) => {
+                            plan.not_made(Skip::Inexpressible);
+                            unsayable.push(why);
+                            continue;
+                        }
+                    };
                     let endpoint = snapshot.config.registry.endpoint(attempt.endpoint);
                     let load = &snapshot.provider_load[usize::from(endpoint.provider.0)];
                     let most = snapshot.config.registry.provider(endpoint.provider).max_concurrency.unwrap_or(u32::MAX);
@@ -130,7 +161,8 @@ impl Run<'_> {
                         self.state.breaker_event(&snapshot, attempt.endpoint, event);
                     }
                     account.begin(attempt, begun.ticket, now);
-                    let exchange = Exchange { run: self, attempt, begun: now };
+                    account.dropped = std::mem::take(&mut outgoing.dropped);
+                    let exchange = Exchange { run: self, attempt, begun: now, outgoing };
                     match exchange.run(&mut account).await {
                         Ok(answer) => return answer.reply(self, account, attempt.number, permit),
                         Err(what) => {

@@ -8,12 +8,26 @@ use std::sync::Arc;
 use waypost_core::hints::Hints;
 use waypost_core::json;
 use waypost_core::profile::{self, Declared, Profile};
-use waypost_core::scan::{Scan, ScanError, scan_chat};
+use waypost_core::registry::Dialect;
+use waypost_core::scan::{Scan, ScanError, scan_chat, scan_embeddings, scan_messages, scan_responses};
 use waypost_core::sensitive;
 
-/// A chat request that can be decided.
+/// What a client calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A chat, in whichever dialect.
+    Chat,
+    /// Embeddings, in OpenAI's dialect.
+    Embeddings,
+}
+
+/// A request that can be decided.
 #[derive(Debug)]
 pub struct Prepared {
+    /// What is called.
+    pub call: Call,
+    /// What the client speaks.
+    pub client: Dialect,
     /// The configuration that it is served on.
     pub snapshot: Arc<Snapshot>,
     /// The client key, by position.
@@ -31,7 +45,7 @@ pub struct Prepared {
     /// The model that was asked for.
     pub model: String,
     /// The request's headers; expressions see those that hold no credential.
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
 }
 
 /// Headers that no expression sees.
@@ -40,11 +54,18 @@ const HIDDEN: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-
 /// Scans and profiles one request.
 pub fn prepare(
     snapshot: Arc<Snapshot>,
+    (call, client): (Call, Dialect),
     key: Option<usize>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Prepared, Error> {
-    let scan = scan_chat(&body).map_err(scan_error)?;
+    let scan = match (call, client) {
+        (Call::Embeddings, _) => scan_embeddings(&body),
+        (Call::Chat, Dialect::Anthropic) => scan_messages(&body),
+        (Call::Chat, Dialect::Responses) => scan_responses(&body),
+        (Call::Chat, _) => scan_chat(&body),
+    };
+    let scan = scan.map_err(scan_error)?;
     let Some(model) = &scan.model else {
         let message = "`model` is required: a model, a route, a stage or `auto` (GET /v1/models lists them)";
         return Err(Error::new(Kind::InvalidRequest, message).param("model"));
@@ -57,7 +78,7 @@ pub fn prepare(
     let sensitive = hints.sensitive == Some(true) || (snapshot.asks_sensitive && found());
     let class = hints.class.or_else(|| policy_class(&snapshot, &model, &hints));
     let profile = profile::profile(&body, &scan, Declared { class, sensitive });
-    Ok(Prepared { snapshot, key, body, scan, profile, hints, tags, model, headers })
+    Ok(Prepared { call, client, snapshot, key, body, scan, profile, hints, tags, model, headers })
 }
 
 impl Prepared {

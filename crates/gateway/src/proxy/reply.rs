@@ -26,6 +26,10 @@ const STRATEGY: HeaderName = HeaderName::from_static("x-waypost-strategy");
 const REASON: HeaderName = HeaderName::from_static("x-waypost-reason");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-waypost-attempts");
 const COST: HeaderName = HeaderName::from_static("x-waypost-cost-usd");
+/// What the translation left out.
+const DROPPED: HeaderName = HeaderName::from_static("x-waypost-dropped");
+/// The name under which Anthropic's SDKs look for the request's id.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const DEGRADED: HeaderName = HeaderName::from_static("x-waypost-degraded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -33,24 +37,23 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 /// A whole answer.
 pub(super) struct Whole {
     pub body: Bytes,
-    pub content_type: Option<HeaderValue>,
     pub attempts: u32,
 }
 
 /// Ways to make a [`Reply`].
 pub trait Replies {
     /// An error, with what is known of the request.
-    fn error(id: RequestId, account: Option<&Account>, error: Error) -> Self;
+    fn error(id: RequestId, client: Dialect, account: Option<&Account>, error: Error) -> Self;
 }
 
 impl Replies for Reply {
-    fn error(id: RequestId, account: Option<&Account>, error: Error) -> Self {
+    fn error(id: RequestId, client: Dialect, account: Option<&Account>, error: Error) -> Self {
         let (status, _, _) = error.kind.wire();
-        let mut reply = Self::new(Body::full(error.body(Dialect::OpenAi)));
+        let mut reply = Self::new(Body::full(error.body(client)));
         *reply.status_mut() = status;
         let headers = reply.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
-        identify(headers, id);
+        identify(headers, id, client);
         if let Some(wait) = error.retry_after {
             // Whole seconds, rounded up: a client must not come back too early.
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
@@ -73,7 +76,7 @@ pub(super) fn whole(id: RequestId, mut account: Account, answer: Whole) -> Reply
     let mut reply = Reply::new(Body::full(answer.body));
     let headers = reply.headers_mut();
     headers.reserve(12);
-    headers.insert(CONTENT_TYPE, answer.content_type.unwrap_or(JSON));
+    headers.insert(CONTENT_TYPE, JSON);
     answered(headers, id, &account, answer.attempts);
     if account.attempts().last().is_some_and(|a| a.cost.is_some()) {
         headers.insert(COST, header_value(&account.cost().to_string()));
@@ -117,13 +120,16 @@ fn decided(headers: &mut HeaderMap, account: &Account) {
 }
 
 fn answered(headers: &mut HeaderMap, id: RequestId, account: &Account, attempts: u32) {
-    identify(headers, id);
+    identify(headers, id, account.client);
     decided(headers, account);
     headers.insert(ATTEMPTS, HeaderValue::from(attempts));
     let Some(by) = account.answering() else { return };
     let snapshot = &account.snapshot;
     headers.insert(MODEL, snapshot.model_headers[usize::from(by.model.0)].clone());
     headers.insert(PROVIDER, snapshot.provider_headers[usize::from(by.provider.0)].clone());
+    if !account.dropped.is_empty() {
+        headers.insert(DROPPED, header_value(&account.dropped.join(", ")));
+    }
     if by.degraded {
         headers.insert(DEGRADED, HeaderValue::from_static("true"));
     }
@@ -132,8 +138,11 @@ fn answered(headers: &mut HeaderMap, id: RequestId, account: &Account, attempts:
     }
 }
 
-fn identify(headers: &mut HeaderMap, id: RequestId) {
+fn identify(headers: &mut HeaderMap, id: RequestId, client: Dialect) {
     let value = id_value(id);
+    if client == Dialect::Anthropic {
+        headers.insert(ANTHROPIC_REQUEST_ID, value.clone());
+    }
     headers.insert(X_REQUEST_ID, value.clone());
     headers.insert(REQUEST_ID, value);
 }

@@ -19,7 +19,6 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 use waypost_core::attempt::{Failure, Invalid, Timeout};
 use waypost_core::dialect::gate::{StreamFault, StreamGate};
-use waypost_core::registry::Dialect;
 
 /// How long the connection's end is awaited once the stream's own end has come: for the connection to be kept.
 const LINGER: Duration = Duration::from_millis(200);
@@ -163,7 +162,7 @@ impl Passing {
                 let message = format!("the provider reported an error in the stream: {said}");
                 self.fail(&Failure::Invalid(Invalid::InBandError), Kind::UpstreamError, message);
             }
-            StreamFault::Malformed(_) | StreamFault::Oversized => {
+            StreamFault::Malformed(_) | StreamFault::Unexpected(_) | StreamFault::Oversized => {
                 let message = "the provider's stream is malformed; what came before is incomplete";
                 self.fail(&Failure::Invalid(Invalid::Json), Kind::UpstreamError, message);
             }
@@ -184,7 +183,7 @@ impl Passing {
         }
         self.upstream = None;
         let error = Error::new(kind, message);
-        self.ready.insert(0, error.event(Dialect::OpenAi));
+        self.ready.insert(0, error.event(self.account.client));
         self.account.failed(failure, self.clock.instant());
         let (_, code, _) = kind.wire();
         self.account.close(RequestOutcome::Cut, 200, Some(code));

@@ -3,7 +3,8 @@
 use super::{Body, read, service};
 use crate::app::State;
 use crate::error::{Error, Kind};
-use crate::proxy::{Reply, prepare};
+use crate::proxy::{Call, Reply, count_tokens as count, prepare};
+use crate::upstream::Pool;
 use crate::snapshot::Snapshot;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, StatusCode};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use waypost_core::config::Key;
-use waypost_core::registry::{ModelIx, Status};
+use waypost_core::registry::{Dialect, ModelIx, Status};
 use waypost_core::route::explain;
 use waypost_core::units::RequestId;
 
@@ -123,11 +124,31 @@ pub(super) async fn route(
     };
     let (head, body) = request.into_parts();
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
-    let prepared = prepare(snapshot, key, head.headers, body).map_err(|e| (e, None))?;
+    let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
     let (decision, _) = prepared.decide(&state.clock, id);
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
     Ok(reply(StatusCode::OK, &json!(explained)))
+}
+
+/// How many input tokens a request of Anthropic's dialect has; calls no model and records nothing.
+pub(super) async fn count_tokens(
+    state: &State,
+    pool: &Arc<Pool>,
+    snapshot: Arc<Snapshot>,
+    id: RequestId,
+    request: Request<Incoming>,
+) -> Result<Reply, (Error, Option<Request<Incoming>>)> {
+    let key = match service::may_post(state, &snapshot, &request) {
+        Ok(key) => key,
+        Err(e) => return Err((e, Some(request))),
+    };
+    let (head, body) = request.into_parts();
+    let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
+    let called = (Call::Chat, Dialect::Anthropic);
+    let prepared = prepare(snapshot, called, key, head.headers, body).map_err(|e| (e, None))?;
+    let tokens = count(state, pool, id, &prepared).await.map_err(|e| (e, None))?;
+    Ok(reply(StatusCode::OK, &json!({"input_tokens": tokens})))
 }
 
 /// `%2F` and its like, as clients write ids that hold `/`.

@@ -1,9 +1,9 @@
-//! One request: which path, who asks, and on to the proxy or the edge.
+//! One request: which path and dialect, who asks, and on to the proxy or the edge.
 
 use super::{Body, admin, edge, guard, read};
 use crate::app::State;
 use crate::error::{Error, Kind};
-use crate::proxy::{self, Replies, Reply};
+use crate::proxy::{self, Call, Replies, Reply};
 use crate::snapshot::Snapshot;
 use crate::upstream::Pool;
 use http::header::{self, HeaderValue};
@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use waypost_core::registry::Dialect;
 use waypost_core::units::RequestId;
 
 /// Answers one request; it never fails as a call.
@@ -30,10 +31,10 @@ pub(super) async fn call(
     };
     let mut reply = if request.method() == Method::OPTIONS && origin.is_some() {
         preflight()
-    } else if request.uri().path() == "/v1/chat/completions" {
-        chat(state, pool, snapshot, request).await
+    } else if let Some(called) = called(request.uri().path()) {
+        answer(state, pool, snapshot, called, request).await
     } else {
-        other(state, &snapshot, peer, request).await
+        other(state, pool, &snapshot, peer, request).await
     };
     if let Some(origin) = origin {
         reply.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -47,7 +48,30 @@ pub(super) async fn call(
     Ok(reply)
 }
 
-async fn chat(state: &Arc<State>, pool: &Arc<Pool>, snapshot: Arc<Snapshot>, request: Request<Incoming>) -> Reply {
+/// The calls that a model answers, by path.
+fn called(path: &str) -> Option<(Call, Dialect)> {
+    Some(match path {
+        "/v1/chat/completions" => (Call::Chat, Dialect::OpenAi),
+        "/v1/responses" => (Call::Chat, Dialect::Responses),
+        "/v1/messages" => (Call::Chat, Dialect::Anthropic),
+        "/v1/embeddings" => (Call::Embeddings, Dialect::OpenAi),
+        _ => return None,
+    })
+}
+
+/// Whose errors a client expects at a path.
+fn client_dialect(path: &str) -> Dialect {
+    let messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
+    if messages { Dialect::Anthropic } else { called(path).map_or(Dialect::OpenAi, |(_, dialect)| dialect) }
+}
+
+async fn answer(
+    state: &Arc<State>,
+    pool: &Arc<Pool>,
+    snapshot: Arc<Snapshot>,
+    called: (Call, Dialect),
+    request: Request<Incoming>,
+) -> Reply {
     let arrival = state.clock.instant();
     let id = state.request_id();
     let key = match may_post(state, &snapshot, &request) {
@@ -57,11 +81,11 @@ async fn chat(state: &Arc<State>, pool: &Arc<Pool>, snapshot: Arc<Snapshot>, req
     let (head, body) = request.into_parts();
     let body = match read::whole(body, snapshot.config.server.body_limit).await {
         Ok(body) => body,
-        Err(e) => return Reply::error(id, None, e),
+        Err(e) => return Reply::error(id, called.1, None, e),
     };
-    match proxy::prepare(snapshot, key, head.headers, body) {
-        Ok(prepared) => proxy::chat(state, pool, id, arrival, prepared).await,
-        Err(e) => Reply::error(id, None, e),
+    match proxy::prepare(snapshot, called, key, head.headers, body) {
+        Ok(prepared) => proxy::answer(state, pool, id, arrival, prepared).await,
+        Err(e) => Reply::error(id, called.1, None, e),
     }
 }
 
@@ -85,32 +109,38 @@ pub(super) fn may_post(
 
 /// Refuses before the body was read: it is read and thrown away, so that a client still sending sees the answer.
 async fn refuse(id: RequestId, request: Request<Incoming>, error: Error) -> Reply {
+    let client = client_dialect(request.uri().path());
     read::discard(request.into_body()).await;
-    Reply::error(id, None, error)
+    Reply::error(id, client, None, error)
 }
 
 /// Everything but the data path.
 async fn other(
     state: &Arc<State>,
+    pool: &Arc<Pool>,
     snapshot: &Arc<Snapshot>,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Reply {
+    let client = client_dialect(request.uri().path());
     let id = state.request_id();
     let answered = match simple(state, snapshot, peer, &request) {
         Ok(Some(reply)) => return reply,
         Ok(None) if request.uri().path() == "/v1/route" => edge::route(state, snapshot.clone(), id, request).await,
+        Ok(None) if request.uri().path() == "/v1/messages/count_tokens" => {
+            edge::count_tokens(state, pool, snapshot.clone(), id, request).await
+        }
         Ok(None) => admin::call(state, snapshot, request).await.map_err(|e| (e, None)),
         Err(e) => Err((e, Some(request))),
     };
     match answered {
         Ok(reply) => reply,
         Err((e, Some(unread))) => refuse(id, unread, e).await,
-        Err((e, None)) => Reply::error(id, None, e),
+        Err((e, None)) => Reply::error(id, client, None, e),
     }
 }
 
-/// What needs no body; `None`: `/v1/route` and `/admin` answer, and the caller may ask them.
+/// What needs no body; `None`: `/v1/route`, the count of tokens and `/admin` answer, and the caller may ask them.
 fn simple(
     state: &State,
     snapshot: &Snapshot,
@@ -123,7 +153,7 @@ fn simple(
     if path == "/admin" || path.starts_with("/admin/") {
         return guard::admin(snapshot, peer, headers).map(|()| None);
     }
-    if path == "/v1/route" {
+    if matches!(path, "/v1/route" | "/v1/messages/count_tokens") {
         return Ok(None);
     }
     if path == "/v1" || path.starts_with("/v1/") {
@@ -142,8 +172,12 @@ fn simple(
 }
 
 /// Paths that exist, with the methods that they take; a path that ends in `/` stands for all below it.
-const PATHS: [(&str, &str); 11] = [
+const PATHS: [(&str, &str); 15] = [
     ("/v1/chat/completions", "POST"),
+    ("/v1/responses", "POST"),
+    ("/v1/messages", "POST"),
+    ("/v1/messages/count_tokens", "POST"),
+    ("/v1/embeddings", "POST"),
     ("/v1/route", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/", "GET"),

@@ -1,0 +1,156 @@
+//! What goes upstream in one attempt: the client's own bytes with a few ranges spliced where the endpoint speaks the
+//! client's dialect, else the request translated. Pure but for the snapshot; it sends nothing.
+
+use super::Run;
+use super::prepare::{Call, Prepared};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
+use waypost_core::attempt::Attempt;
+use waypost_core::chat;
+use waypost_core::dialect::{self, Malformed, Target, bedrock, embeddings, gemini};
+use waypost_core::registry::{Dialect, EndpointIx, Provider};
+use waypost_core::route::Candidate;
+use waypost_core::splice::Forward;
+
+/// One attempt's request.
+pub(super) struct Outgoing {
+    /// What the endpoint speaks.
+    pub dialect: Dialect,
+    /// The model's name there.
+    pub model: String,
+    pub body: Bytes,
+    /// What follows the endpoint's base; `None` where it is the dialect's fixed path.
+    pub path: Option<String>,
+    /// Of the client's headers: those that belong to the dialect's API.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the translation left out.
+    pub dropped: Vec<String>,
+    /// JSON output comes as the call of this tool.
+    pub json_tool: Option<String>,
+}
+
+/// Why an endpoint cannot be asked: its dialect cannot say it, or the request is not what its own dialect says it is.
+#[derive(Clone, Debug)]
+pub(super) struct Unsayable {
+    pub field: String,
+    pub why: String,
+}
+
+impl From<&Malformed> for Unsayable {
+    fn from(m: &Malformed) -> Self {
+        Self { field: m.field.clone(), why: m.problem.clone() }
+    }
+}
+
+/// Headers of Anthropic's API that clients set themselves.
+const ANTHROPIC: [HeaderName; 2] =
+    [HeaderName::from_static("anthropic-version"), HeaderName::from_static("anthropic-beta")];
+
+/// The version from which Anthropic's API refuses sampling parameters. Versions are dates, which sort as text.
+const NO_SAMPLING_FROM: &str = "2026-10-21";
+
+/// Which of a provider's dialects takes a client's call: the client's own where the provider speaks it.
+pub(super) fn spoken(provider: &Provider, client: Dialect) -> Dialect {
+    let own = provider.dialects.iter().find(|d| **d == client);
+    own.or(provider.dialects.first()).copied().unwrap_or(client)
+}
+
+impl Run<'_> {
+    /// The request for one attempt.
+    pub(super) fn outgoing(&self, attempt: &Attempt, candidate: &Candidate) -> Result<Outgoing, Unsayable> {
+        let prepared = self.prepared;
+        let registry = &prepared.snapshot.config.registry;
+        let endpoint = registry.endpoint(attempt.endpoint);
+        let provider = registry.provider(endpoint.provider);
+        let model = candidate.upstream_name().unwrap_or(&endpoint.name).to_string();
+        let dialect = spoken(provider, prepared.client);
+        match prepared.call {
+            Call::Embeddings => prepared.embeddings(provider, dialect, model),
+            Call::Chat if is_same(dialect, prepared.client) => Ok(prepared.spliced(provider, dialect, model)),
+            Call::Chat => self.translated(attempt.endpoint, dialect, model),
+        }
+    }
+
+    fn translated(&self, endpoint: EndpointIx, dialect: Dialect, model: String) -> Result<Outgoing, Unsayable> {
+        let prepared = self.prepared;
+        let config = &prepared.snapshot.config;
+        let request = self.canonical().as_ref().map_err(Unsayable::from)?;
+        let endpoint = config.registry.endpoint(endpoint);
+        let (provider, facts) = (config.registry.provider(endpoint.provider), config.registry.model(endpoint.model));
+        let target = Target {
+            model: &model,
+            cap: None,
+            default_cap: facts.max_output_tokens.unwrap_or(config.default_max_output_tokens).into(),
+            strict: self.strict,
+            capabilities: facts.capabilities,
+            quirks: provider.quirks,
+            no_sampling: refuses_sampling(provider),
+        };
+        let encoded = dialect::encode_request(dialect, request, &target);
+        let encoded = encoded.map_err(|e| Unsayable { field: e.field, why: e.why })?;
+        let path = match dialect {
+            Dialect::Gemini => Some(gemini::path(&model, request.stream, false)),
+            Dialect::Bedrock => Some(bedrock::path(&model, request.stream)),
+            _ => None,
+        };
+        let (dropped, json_tool) = (encoded.dropped, encoded.json_tool);
+        Ok(Outgoing { dialect, model, body: encoded.body.into(), path, headers: Vec::new(), dropped, json_tool })
+    }
+
+    /// The request in canonical form: decoded once, and only where some endpoint speaks another dialect.
+    fn canonical(&self) -> &Result<chat::Request, Malformed> {
+        self.canonical.get_or_init(|| dialect::decode_request(self.prepared.client, &self.prepared.chat_body()))
+    }
+}
+
+/// Whether bytes of the one are bytes of the other. The simulated provider speaks OpenAI's chat.
+pub(super) fn is_same(provider: Dialect, client: Dialect) -> bool {
+    provider == client || (provider == Dialect::Simulated && client == Dialect::OpenAi)
+}
+
+fn refuses_sampling(provider: &Provider) -> bool {
+    let version = provider.headers.iter().find(|(name, _)| name == ANTHROPIC[0].as_str());
+    version.is_some_and(|(_, value)| value.expose() >= NO_SAMPLING_FROM)
+}
+
+impl Prepared {
+    /// The same dialect on both sides.
+    fn spliced(&self, provider: &Provider, dialect: Dialect, model: String) -> Outgoing {
+        let usage = provider.stream_usage && self.client == Dialect::OpenAi;
+        let body = self.scan.upstream_body(&self.body, &Forward { model: &model, usage, cap: None });
+        let headers = if dialect == Dialect::Anthropic { of_the_api(&self.headers) } else { Vec::new() };
+        Outgoing { dialect, model, body, path: None, headers, dropped: Vec::new(), json_tool: None }
+    }
+
+    /// The body without what is Waypost's own.
+    fn chat_body(&self) -> Cow<'_, [u8]> {
+        match &self.scan.waypost_member {
+            None => Cow::Borrowed(&self.body),
+            Some(range) => Cow::Owned([&self.body[..range.start], &self.body[range.end..]].concat()),
+        }
+    }
+
+    fn embeddings(&self, provider: &Provider, dialect: Dialect, model: String) -> Result<Outgoing, Unsayable> {
+        let (body, path) = match dialect {
+            Dialect::OpenAi => {
+                (self.scan.upstream_body(&self.body, &Forward { model: &model, usage: false, cap: None }), None)
+            }
+            Dialect::Gemini => {
+                let request = embeddings::decode_request(&self.chat_body()).map_err(|e| Unsayable::from(&e))?;
+                let body = embeddings::encode_gemini(&request, &model).map_err(|e| Unsayable::from(&e))?;
+                (body.into(), Some(gemini::path(&model, false, true)))
+            }
+            other => {
+                let why = format!("provider {} speaks {}, which has no embeddings here", provider.name, other.name());
+                return Err(Unsayable { field: "model".into(), why });
+            }
+        };
+        Ok(Outgoing { dialect, model, body, path, headers: Vec::new(), dropped: Vec::new(), json_tool: None })
+    }
+}
+
+/// Those of a client's headers that belong to Anthropic's API.
+pub(super) fn of_the_api(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    ANTHROPIC.into_iter().flat_map(|name| headers.get_all(&name).iter().map(move |v| (name.clone(), v.clone()))).collect()
+}
