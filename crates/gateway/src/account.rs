@@ -4,6 +4,7 @@
 //! health, the attempt's cost, the record. Nobody waits for any of it.
 
 use crate::app::State;
+use crate::cache::Entry;
 use crate::snapshot::Snapshot;
 use crate::store::{AttemptRecord, RequestOutcome, RequestRecord};
 use std::sync::Arc;
@@ -191,6 +192,17 @@ impl Account {
         record.degraded = attempt.degraded;
         let made = record.attempts.get(attempt.number as usize - 1);
         record.baseline_cost = made.and_then(|made| self.snapshot.baseline_cost(&made.usage));
+    }
+
+    /// The exact cache answers: nothing was attempted and nothing is owed.
+    pub fn from_cache(&mut self, entry: &Entry) {
+        let saved = entry.usage.and_then(|usage| self.snapshot.baseline_cost(&usage));
+        if let Some(record) = self.record.as_mut() {
+            record.model = entry.model.to_str().ok().map(Into::into);
+            record.baseline_cost = saved;
+            record.reason = "answered by the exact cache".into();
+        }
+        self.close(RequestOutcome::Ok, 200, None);
     }
 
     fn end(

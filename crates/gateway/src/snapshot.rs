@@ -1,6 +1,7 @@
 //! One version of the configuration with everything that is derived from it: targets, live state, keys, ready header
 //! values. A request holds one for its whole life; a reload swaps in the next one.
 
+use crate::cache::ExactCache;
 use crate::keys::Keyring;
 use crate::store::DecisionSampler;
 use crate::upstream::{Origin, Target};
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use waypost_core::config::Config;
 use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
-use waypost_core::policy::Strategy;
+use waypost_core::policy::{Policy, Strategy};
+use waypost_core::route::{Decision, Level};
 use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status, Usage};
 use waypost_core::units::NanoUsd;
 
@@ -39,8 +41,54 @@ pub struct Snapshot {
     pub baseline: Option<ModelIx>,
     /// Some rule asks whether a request is sensitive.
     pub asks_sensitive: bool,
+    /// The exact caches of the policies that have one; carried over a reload that leaves their bounds alone.
+    pub caches: Caches,
     /// Which decisions are stored in full.
     pub sampler: DecisionSampler,
+}
+
+/// Exact caches, beside the policies that ask for them.
+#[derive(Debug, Default)]
+pub struct Caches {
+    routes: Vec<Option<Arc<ExactCache>>>,
+    stages: Vec<Option<Arc<ExactCache>>>,
+    auto: Option<Arc<ExactCache>>,
+}
+
+impl Caches {
+    fn new(config: &Config, previous: Option<&Snapshot>) -> Self {
+        let kept = |old: Option<(&Policy, &Option<Arc<ExactCache>>)>, new: &Policy| {
+            let wanted = new.cache?;
+            match old {
+                Some((policy, Some(cache))) if policy.cache == Some(wanted) => Some(cache.clone()),
+                _ => Some(Arc::new(ExactCache::new(wanted.ttl, wanted.max_bytes))),
+            }
+        };
+        let route = |name: &str| {
+            let (p, at) = previous.and_then(|p| Some((p, p.config.routes.iter().position(|r| &*r.name == name)?)))?;
+            Some((&p.config.routes[at].policy, &p.caches.routes[at]))
+        };
+        let stage = |name: &str| {
+            let (p, at) = previous.and_then(|p| Some((p, p.config.stages.iter().position(|s| &*s.name == name)?)))?;
+            Some((&p.config.stages[at].policy, &p.caches.stages[at]))
+        };
+        Self {
+            routes: config.routes.iter().map(|r| kept(route(&r.name), &r.policy)).collect(),
+            stages: config.stages.iter().map(|s| kept(stage(&s.name), &s.policy)).collect(),
+            auto: kept(previous.map(|p| (&p.config.auto, &p.caches.auto)), &config.auto),
+        }
+    }
+
+    /// The cache of the policy that a decision followed, and whether keys share its answers. A pin has none.
+    pub fn of(&self, decision: &Decision, config: &Config) -> Option<(&Arc<ExactCache>, bool)> {
+        let (cache, policy) = match (decision.route, decision.stage) {
+            _ if decision.level == Level::Pin => return None,
+            (Some(r), _) => (&self.routes[r], &config.routes[r].policy),
+            (None, Some(s)) => (&self.stages[s], &config.stages[s].policy),
+            (None, None) => (&self.auto, &config.auto),
+        };
+        Some((cache.as_ref()?, policy.cache?.shared))
+    }
 }
 
 /// How an endpoint is reached.
@@ -103,6 +151,7 @@ impl Snapshot {
             provider_headers: registry.providers.iter().map(|p| header_value(&p.name)).collect(),
             baseline: baseline(registry),
             asks_sensitive: asks_sensitive(&config),
+            caches: Caches::new(&config, previous),
             sampler: DecisionSampler::new(config.telemetry.decisions),
             config,
         })

@@ -3,6 +3,7 @@
 
 use super::Run;
 use super::outgoing::{self, Outgoing};
+use super::cached::Recorder;
 use super::prepare::Call;
 use super::reply::{self, Reply, Whole};
 use super::stream::StreamBody;
@@ -20,7 +21,7 @@ use tokio::time::timeout_at;
 use waypost_core::attempt::{Attempt, Failure, Fault, Invalid, Timeout};
 use waypost_core::dialect::gate::{Progress, StreamFault, StreamGate};
 use waypost_core::dialect::{self, BadCompletion, CompletionFacts, ReplyContext, UpstreamError, embeddings};
-use waypost_core::registry::{Capabilities, Dialect, Timeouts};
+use waypost_core::registry::{Capabilities, Dialect, Timeouts, Usage};
 use waypost_core::retry::{exhausted_for, retry_after};
 use waypost_core::units::Instant;
 
@@ -59,7 +60,7 @@ impl Brought {
 
 /// An answer that stands.
 pub(super) enum Answer {
-    Whole { body: Bytes },
+    Whole { body: Bytes, usage: Option<Usage> },
     Stream(Box<Begun>),
 }
 
@@ -78,16 +79,20 @@ pub(super) struct Begun {
 
 impl Answer {
     /// The reply downstream: settles a whole answer, hands a stream its account.
-    pub(super) fn reply(self, run: &Run<'_>, mut account: Account, attempts: u32, permit: Permit) -> Reply {
+    pub(super) fn reply(self, run: &Run<'_>, mut account: Account, attempts: u32, permit: Permit, recorder: Option<Recorder>) -> Reply {
         let state = run.state;
         match self {
-            Self::Whole { body } => {
-                account.answered(state.clock.instant());
+            Self::Whole { body, usage } => {
+                let now = state.clock.instant();
+                if let Some(recorder) = recorder.and_then(|r| r.push(std::slice::from_ref(&body))) {
+                    recorder.store(&account, false, usage, now);
+                }
+                account.answered(now);
                 reply::whole(run.id, account, Whole { body, attempts })
             }
             Self::Stream(begun) => {
                 let head = reply::stream(run.id, &account, attempts);
-                reply::begun(head, StreamBody::new(state.clock, *begun, account, permit))
+                reply::begun(head, StreamBody::new(state.clock, *begun, account, permit, recorder))
             }
         }
     }
@@ -237,7 +242,7 @@ impl Exchange<'_> {
                 streams: false,
             });
         }
-        Ok(Answer::Whole { body })
+        Ok(Answer::Whole { body, usage: facts.usage })
     }
 
     /// A stream, held until its first real output.

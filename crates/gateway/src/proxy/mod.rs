@@ -2,6 +2,7 @@
 //! of its own: it drives what the core decides.
 
 mod attempt;
+mod cached;
 mod count;
 mod give_up;
 mod outgoing;
@@ -22,7 +23,9 @@ use crate::error::Error;
 use crate::live::LiveView;
 use crate::store::{RequestOutcome, RequestRecord};
 use crate::upstream::Pool;
+use crate::cache::Found;
 use attempt::{Brought, Exchange};
+use cached::Recorder;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
@@ -104,6 +107,11 @@ impl Run<'_> {
             account.close(RequestOutcome::Refused, status.as_u16(), Some(code));
             return Reply::error(self.id, account.client, Some(&account), error);
         }
+        let recorder = match self.find_cached(&account).await {
+            Some(Found::Hit(entry)) => return reply::cached(self.id, account, &entry),
+            Some(Found::Lead(lead)) => Some(Recorder::new(lead)),
+            Some(Found::Alone) | None => None,
+        };
         self.state.retry_budget.request();
         let snapshot = account.snapshot.clone();
         let endpoints = self.endpoints(&account.decision);
@@ -164,7 +172,7 @@ impl Run<'_> {
                     account.dropped = std::mem::take(&mut outgoing.dropped);
                     let exchange = Exchange { run: self, attempt, begun: now, outgoing };
                     match exchange.run(&mut account).await {
-                        Ok(answer) => return answer.reply(self, account, attempt.number, permit),
+                        Ok(answer) => return answer.reply(self, account, attempt.number, permit, recorder),
                         Err(what) => {
                             let now = self.state.clock.instant();
                             account.failed(&what.failure, now);

@@ -2,6 +2,7 @@
 
 use super::stream::StreamBody;
 use crate::account::Account;
+use crate::cache::Entry;
 use crate::error::{Error, Kind};
 use crate::server::Body;
 use crate::simulate::SIMULATED;
@@ -26,6 +27,8 @@ const STRATEGY: HeaderName = HeaderName::from_static("x-waypost-strategy");
 const REASON: HeaderName = HeaderName::from_static("x-waypost-reason");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-waypost-attempts");
 const COST: HeaderName = HeaderName::from_static("x-waypost-cost-usd");
+/// `hit`: the exact cache answered.
+const CACHE: HeaderName = HeaderName::from_static("x-waypost-cache");
 /// What the translation left out.
 const DROPPED: HeaderName = HeaderName::from_static("x-waypost-dropped");
 /// The name under which Anthropic's SDKs look for the request's id.
@@ -82,6 +85,20 @@ pub(super) fn whole(id: RequestId, mut account: Account, answer: Whole) -> Reply
         headers.insert(COST, header_value(&account.cost().to_string()));
     }
     account.close(RequestOutcome::Ok, 200, None);
+    reply
+}
+
+/// An answer from the cache: it costs nothing, and no attempt was made.
+pub(super) fn cached(id: RequestId, mut account: Account, entry: &Entry) -> Reply {
+    let mut reply = Reply::new(Body::full(entry.body.clone()));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, if entry.stream { EVENTS } else { JSON });
+    headers.insert(CACHE, HeaderValue::from_static("hit"));
+    headers.insert(MODEL, entry.model.clone());
+    headers.insert(PROVIDER, entry.provider.clone());
+    headers.insert(COST, HeaderValue::from_static("0"));
+    answered(headers, id, &account, 0);
+    account.from_cache(entry);
     reply
 }
 

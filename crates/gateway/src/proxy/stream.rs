@@ -2,6 +2,7 @@
 //! account settled at its end or its drop.
 
 use super::attempt::Begun;
+use super::cached::Recorder;
 use crate::account::Account;
 use crate::admission::Permit;
 use crate::clock::Clock;
@@ -35,11 +36,18 @@ pub struct StreamBody {
 
 impl StreamBody {
     /// Must be called on a runtime.
-    pub(super) fn new(clock: Clock, begun: Begun, account: Account, permit: Permit) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        begun: Begun,
+        account: Account,
+        permit: Permit,
+        recorder: Option<Recorder>,
+    ) -> Self {
         let Begun { gate, first, upstream, ended, chunk_timeout, deadline: (deadline, late) } = begun;
         let (active, deadline) = (Instant::now(), clock.timer(deadline));
         let quiet = if ended { LINGER } else { chunk_timeout };
         let timer = Box::pin(tokio::time::sleep_until((active + quiet).min(deadline)));
+        let recorder = recorder.and_then(|r| r.push(&first));
         let ready = first.into_iter().rev().collect();
         let (upstream, permit) = (Some(upstream), Some(permit));
         let mut passing = Passing {
@@ -54,6 +62,7 @@ impl StreamBody {
             active,
             deadline,
             late,
+            recorder,
             settled: false,
         };
         if ended {
@@ -110,6 +119,8 @@ struct Passing {
     deadline: Instant,
     /// Whose limit the deadline is: the request's, or the attempt's own.
     late: Timeout,
+    /// Keeps what passes for the cache.
+    recorder: Option<Recorder>,
     /// Settled: only what is ready remains to be sent.
     settled: bool,
 }
@@ -119,7 +130,7 @@ impl Passing {
     fn take(&mut self, data: &Bytes) {
         let mut out = Vec::with_capacity(2);
         let pushed = self.gate.push(data, &mut out);
-        self.note();
+        self.note(&out);
         self.ready.extend(out.into_iter().rev());
         match pushed {
             Ok(_) if self.gate.is_done() => self.succeed(),
@@ -132,7 +143,7 @@ impl Passing {
     fn finish(&mut self) {
         let mut out = Vec::new();
         let finished = self.gate.finish(&mut out);
-        self.note();
+        self.note(&out);
         self.ready.splice(0..0, out.into_iter().rev());
         match finished {
             Ok(_) => self.succeed(),
@@ -140,14 +151,19 @@ impl Passing {
         }
     }
 
-    fn note(&mut self) {
+    fn note(&mut self, out: &[Bytes]) {
+        self.recorder = self.recorder.take().and_then(|r| r.push(out));
         let tally = self.gate.tally();
         self.account.passed(tally.text_bytes, tally.usage);
     }
 
     fn succeed(&mut self) {
         if !std::mem::replace(&mut self.settled, true) {
-            self.account.answered(self.clock.instant());
+            let now = self.clock.instant();
+            if let Some(recorder) = self.recorder.take() {
+                recorder.store(&self.account, true, self.gate.tally().usage, now);
+            }
+            self.account.answered(now);
             self.account.close(RequestOutcome::Ok, 200, None);
         }
     }
@@ -182,6 +198,7 @@ impl Passing {
             return;
         }
         self.upstream = None;
+        self.recorder = None;
         let error = Error::new(kind, message);
         self.ready.insert(0, error.event(self.account.client));
         self.account.failed(failure, self.clock.instant());

@@ -1,0 +1,95 @@
+//! Answers from the exact cache, and the recording of answers for it.
+
+use super::Run;
+use super::prepare::Prepared;
+use crate::account::Account;
+use crate::cache::{Entry, Found, Key, Lead};
+use bytes::{Bytes, BytesMut};
+use http::header::CACHE_CONTROL;
+use waypost_core::registry::Usage;
+use waypost_core::units::Instant;
+
+impl Run<'_> {
+    /// What the cache of the policy in force has; `None` where it has none, or the client wants none.
+    pub(super) async fn find_cached(&self, account: &Account) -> Option<Found> {
+        let snapshot = &account.snapshot;
+        let (cache, shared) = snapshot.caches.of(&account.decision, &snapshot.config)?;
+        if self.prepared.refuses_cache() {
+            return None;
+        }
+        let clock = self.state.clock;
+        let key = self.prepared.cache_key(shared);
+        Some(cache.find(key, || clock.instant(), clock.timer(self.deadline)).await)
+    }
+}
+
+impl Prepared {
+    /// `cache-control: no-cache` or `no-store`.
+    fn refuses_cache(&self) -> bool {
+        let values = self.headers.get_all(CACHE_CONTROL).into_iter().filter_map(|v| v.to_str().ok());
+        values.flat_map(|v| v.split(',')).any(|d| matches!(d.trim(), "no-cache" | "no-store"))
+    }
+
+    /// The request's own bytes, who may share them, and what of the caller's hints bears on the answer. Tags and the
+    /// session do not.
+    fn cache_key(&self, shared: bool) -> Key {
+        let mut hash = blake3::Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(self.client.name().as_bytes());
+        part(&[self.call as u8, u8::from(self.profile.sensitive)]);
+        let key = self.key.filter(|_| !shared).map(|k| &*self.snapshot.config.keys[k].id);
+        part(key.unwrap_or("").as_bytes());
+        let h = &self.hints;
+        part(format!("{:?}", (h.max_cost, h.max_latency_ms, h.min_quality, h.prefer)).as_bytes());
+        let cut = self.scan.waypost_member.clone().unwrap_or(0..0);
+        part(&self.body[..cut.start]);
+        part(&self.body[cut.end..]);
+        // Beta features change what a provider answers.
+        for (name, value) in super::outgoing::of_the_api(&self.headers) {
+            part(name.as_str().as_bytes());
+            part(value.as_bytes());
+        }
+        hash.finalize().into()
+    }
+}
+
+/// An answer on its way to the cache: whole at once, or piece by piece. Dropped before [`Recorder::store`], it stores
+/// nothing.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    lead: Lead,
+    pieces: Vec<Bytes>,
+    size: usize,
+}
+
+impl Recorder {
+    pub(super) fn new(lead: Lead) -> Self {
+        Self { lead, pieces: Vec::new(), size: 0 }
+    }
+
+    /// Takes what goes to the client; gives up where the whole is too large.
+    pub(super) fn push(mut self, pieces: &[Bytes]) -> Option<Self> {
+        self.size += pieces.iter().map(Bytes::len).sum::<usize>();
+        self.pieces.extend_from_slice(pieces);
+        (self.size <= self.lead.largest()).then_some(self)
+    }
+
+    /// The answer came to its real end. An emergency model's is not kept.
+    pub(super) fn store(self, account: &Account, stream: bool, usage: Option<Usage>, now: Instant) {
+        let Some(by) = account.answering().filter(|by| !by.degraded) else { return };
+        let mut body = BytesMut::with_capacity(self.size);
+        self.pieces.iter().for_each(|piece| body.extend_from_slice(piece));
+        let snapshot = &account.snapshot;
+        let entry = Entry {
+            body: body.freeze(),
+            stream,
+            model: snapshot.model_headers[usize::from(by.model.0)].clone(),
+            provider: snapshot.provider_headers[usize::from(by.provider.0)].clone(),
+            usage,
+        };
+        self.lead.store(entry, now);
+    }
+}
