@@ -4,8 +4,10 @@
 
 mod accounting;
 mod breakers;
+mod cache;
 mod capacity;
 mod cli;
+mod dialects;
 mod execution;
 mod faults;
 mod forwarding;

@@ -1,0 +1,70 @@
+//! The calls beside chat: embeddings, and the count of tokens.
+
+use super::wire::{ask, chain, post};
+use crate::harness::Gateway;
+use crate::upstream::{Script, Upstream};
+use serde_json::json;
+
+#[tokio::test]
+async fn embeddings_pass_to_openai_as_bytes() {
+    let answer = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-0.25]}],"model":"up","usage":{"prompt_tokens":3,"total_tokens":3}}"#;
+    let upstream = Upstream::always(Script::json(200, answer)).await;
+    let gateway = Gateway::start(&chain(&[("openai", &upstream)], ""));
+    let body = json!({"model": "a", "input": ["one", "two"], "dimensions": 2, "waypost": {"tags": {"k": "v"}}});
+    let reply = post(&gateway, "/v1/embeddings", &[], &body).await;
+    assert_eq!((reply.status.as_u16(), reply.text()), (200, answer));
+    assert_eq!(reply.header("x-waypost-cost-usd"), Some("0.000003"));
+    let got = upstream.only();
+    assert_eq!(got.line, "POST /v1/embeddings HTTP/1.1");
+    assert_eq!(got.text(), r#"{"model":"up-a","input":["one","two"],"dimensions":2}"#);
+}
+
+#[tokio::test]
+async fn embeddings_come_from_gemini_as_numbers_or_base64() {
+    let answer = r#"{"embeddings":[{"values":[0.5,-0.25]},{"values":[1.0,2.0]}]}"#;
+    let upstream = Upstream::always(Script::json(200, answer)).await;
+    let gateway = Gateway::start(&chain(&[("gemini", &upstream)], ""));
+    let mut body = json!({"model": "a", "input": ["one", "two"], "dimensions": 2});
+    let reply = post(&gateway, "/v1/embeddings", &[], &body).await.json();
+    assert_eq!(reply["data"][1]["embedding"], json!([1.0, 2.0]), "{reply}");
+    assert_eq!(upstream.only().line, "POST /v1beta/models/up-a:batchEmbedContents HTTP/1.1");
+    body["encoding_format"] = "base64".into();
+    let reply = post(&gateway, "/v1/embeddings", &[], &body).await.json();
+    assert_eq!(reply["data"][0]["embedding"], "AAAAPwAAgL4=", "{reply}");
+}
+
+#[tokio::test]
+async fn embeddings_that_a_provider_has_none_of_are_refused() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ""));
+    let reply = post(&gateway, "/v1/embeddings", &[], &json!({"model": "a", "input": "x"})).await;
+    assert_eq!(reply.code(), (400, "invalid_request".into()), "{}", reply.text());
+    let reply = post(&gateway, "/v1/embeddings", &[], &json!({"model": "a"})).await;
+    assert_eq!(reply.code(), (400, "invalid_request".into()));
+    assert!(reply.text().contains("input"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_the_provider_where_it_can() {
+    let upstream = Upstream::always(Script::json(200, r#"{"input_tokens":77}"#)).await;
+    let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ""));
+    let mut body = ask("anthropic", "a", false);
+    body.as_object_mut().unwrap().remove("max_tokens");
+    let reply = post(&gateway, "/v1/messages/count_tokens", &[("anthropic-version", "2023-06-01")], &body).await;
+    assert_eq!((reply.status.as_u16(), reply.json()), (200, json!({"input_tokens": 77})), "{}", reply.text());
+    assert_eq!(upstream.only().line, "POST /v1/messages/count_tokens HTTP/1.1");
+    assert_eq!(gateway.records().await.len(), 0, "a count is no request of a model");
+}
+
+#[tokio::test]
+async fn tokens_are_counted_here_where_the_provider_cannot() {
+    let failing = Upstream::always(Script::error(500, "no")).await;
+    let other = Upstream::start().await;
+    let gateway = Gateway::start(&chain(&[("anthropic", &failing), ("openai", &other)], ""));
+    for model in ["a", "b"] {
+        let reply = post(&gateway, "/v1/messages/count_tokens", &[], &ask("anthropic", model, false)).await;
+        let tokens = reply.json()["input_tokens"].as_u64().unwrap_or_default();
+        assert!((8..40).contains(&tokens), "{model}: {}", reply.text());
+    }
+    assert_eq!(other.count(), 0);
+}
