@@ -5,10 +5,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use waypost::live::LiveView;
 use waypost::snapshot::Snapshot;
-use waypost_bench::stream;
+use waypost_bench::{message_event, stream};
 use waypost_core::config;
 use waypost_core::dialect::gate::StreamGate;
-use waypost_core::dialect::openai;
+use waypost_core::dialect::{ReplyContext, openai};
 use waypost_core::expr::Headers;
 use waypost_core::hints::Hints;
 use waypost_core::profile::{Declared, Profile, profile};
@@ -101,11 +101,23 @@ fn pass(c: &mut Criterion) {
     let joined = Bytes::from(chunks.concat());
     let cut: Vec<_> = (0..joined.len()).step_by(1000).map(|i| joined.slice(i..joined.len().min(i + 1000))).collect();
     group.bench_function("chunks of 1,000 bytes", |b| b.iter(|| passed(black_box(&cut))));
+    let messages: Vec<_> = (0..).map_while(|i| message_event(i, 60)).collect();
+    let context = ReplyContext { id: "0".repeat(32), created: 1_760_000_000, model: "m".into(), include_usage: true };
+    group.bench_function("translated from Anthropic", |b| {
+        b.iter(|| {
+            let gate = StreamGate::translate(Dialect::Anthropic, Dialect::OpenAi, context.clone(), None);
+            through(gate, black_box(&messages))
+        });
+    });
     group.finish();
 }
 
 fn passed(chunks: &[Bytes]) -> usize {
-    let (mut gate, mut out, mut bytes) = (StreamGate::pass(Dialect::OpenAi, false), Vec::new(), 0);
+    through(StreamGate::pass(Dialect::OpenAi, false), chunks)
+}
+
+fn through(mut gate: StreamGate, chunks: &[Bytes]) -> usize {
+    let (mut out, mut bytes) = (Vec::new(), 0);
     for chunk in chunks {
         gate.push(chunk, &mut out).expect("the stream is right");
         bytes += out.drain(..).map(|b| b.len()).sum::<usize>();

@@ -37,3 +37,33 @@ pub fn stream(n: usize) -> Vec<Bytes> {
 
 /// The end marker.
 pub const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
+
+/// Event `i` of the same stream as Anthropic sends it, `None` behind the last: the message's start and its block's, `n - 1`
+/// tokens, the block's end, the stop reason with the usage, the message's end.
+pub fn message_event(i: usize, n: usize) -> Option<Bytes> {
+    let (name, data) = match i {
+        0 => (
+            "message_start",
+            r#"{"type":"message_start","message":{"id":"msg_01AbCdEfGhIjKlMnOpQrStUv","type":"message","role":"assistant","model":"claude-sonnet-4-5-20250929","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":310,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1}}}"#.into(),
+        ),
+        1 => (
+            "content_block_start",
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#.into(),
+        ),
+        _ if i <= n => (
+            "content_block_delta",
+            format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":" token{i}"}}}}"#),
+        ),
+        _ if i == n + 1 => ("content_block_stop", r#"{"type":"content_block_stop","index":0}"#.into()),
+        _ if i == n + 2 => (
+            "message_delta",
+            format!(
+                r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn","stop_sequence":null}},"usage":{{"output_tokens":{n}}}}}"#
+            ),
+        ),
+        _ if i == n + 3 => ("message_stop", r#"{"type":"message_stop"}"#.into()),
+        _ => return None,
+    };
+    let data: String = data;
+    Some(format!("event: {name}\ndata: {data}\n\n").into())
+}

@@ -1,4 +1,5 @@
-//! A provider on loopback for the load benchmark: `mock [PORT]`, in OpenAI's dialect, answer or stream.
+//! A provider on loopback for the load benchmark: `mock [PORT]`, in OpenAI's dialect, answer or stream; at
+//! `/v1/messages` a stream in Anthropic's.
 //!
 //! A directive anywhere in the request's body, `mock[ttft=50,n=60,gap=5]`, sets the milliseconds to the first byte, the
 //! number of tokens, and the milliseconds between chunks (0: one frame each, as fast as they are taken).
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
-use waypost_bench::{DONE, chunk};
+use waypost_bench::{DONE, chunk, message_event};
 
 const COMPLETION: &[u8] = include_bytes!("../../data/completion.json");
 
@@ -36,6 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
+    let chunk = if request.uri().path() == "/v1/messages" { message_event } else { openai_event };
     let body = request.into_body().collect().await?.to_bytes();
     let first = directive(&body, "ttft").unwrap_or(0);
     if first > 0 {
@@ -44,7 +46,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
     let (kind, body) = if memmem::find(&body, b"\"stream\":true").is_some() {
         let (n, gap) = (directive(&body, "n").unwrap_or(60), directive(&body, "gap").unwrap_or(0));
         let (send, receive) = mpsc::channel(1);
-        tokio::spawn(say(send, n as usize, Duration::from_millis(gap)));
+        tokio::spawn(say(send, n as usize, Duration::from_millis(gap), chunk));
         ("text/event-stream", BodyExt::boxed(StreamBody::new(Frames(receive))))
     } else {
         ("application/json", Full::new(Bytes::from_static(COMPLETION)).boxed())
@@ -54,21 +56,26 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
     Ok(response)
 }
 
-async fn say(send: mpsc::Sender<Bytes>, n: usize, gap: Duration) {
+/// Event `i` of a stream of `n` tokens; `None` behind the last.
+type NextEvent = fn(usize, usize) -> Option<Bytes>;
+
+fn openai_event(i: usize, n: usize) -> Option<Bytes> {
+    if i < n + 2 { Some(chunk(i, n)) } else { (i == n + 2).then_some(DONE) }
+}
+
+async fn say(send: mpsc::Sender<Bytes>, n: usize, gap: Duration, next: NextEvent) {
     let mut at = Instant::now();
-    for i in 0..n + 2 {
+    for (i, event) in (0..).map_while(|i| Some((i, next(i, n)?))) {
         if gap.is_zero() {
             tokio::task::yield_now().await;
         } else if i > 0 {
             at += gap;
             sleep_until(at).await;
         }
-        if send.send(chunk(i, n)).await.is_err() {
+        if send.send(event).await.is_err() {
             return;
         }
     }
-    // The client may be gone.
-    drop(send.send(DONE).await);
 }
 
 fn directive(body: &[u8], key: &str) -> Option<u64> {
