@@ -1,6 +1,10 @@
 //! What exists: providers, models, endpoints and their facts. Immutable once built; live state (health, latencies)
 //! is elsewhere and refers to it by index.
 
+mod account;
+
+pub use account::{Account, AwsAccount};
+
 use crate::profile::Task;
 use crate::units::{NanoUsd, Secret};
 use std::collections::HashMap;
@@ -106,6 +110,8 @@ pub struct Provider {
     pub api_keys: Vec<Secret>,
     /// Extra request headers, as configured (values may hold secrets).
     pub headers: Vec<(String, Secret)>,
+    /// How its addresses and credentials are formed.
+    pub account: Account,
     /// Forward `provider/anything` even where the registry does not know the model.
     pub passthrough: bool,
     /// Whether a stream may be asked for its usage with `stream_options` (a few look-alikes refuse the field).
@@ -118,6 +124,13 @@ pub struct Provider {
     pub max_concurrency: Option<u32>,
     /// Settings of the simulated provider, where the dialect is [`Dialect::Simulated`].
     pub simulated: Option<Simulated>,
+}
+
+impl Provider {
+    /// Everything of its configuration that no text may show.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.api_keys.iter().chain(self.headers.iter().map(|(_, value)| value)).chain(self.account.secrets())
+    }
 }
 
 /// How an OpenAI look-alike's chat API differs from OpenAI's own. Only a request that is translated for it goes by this:

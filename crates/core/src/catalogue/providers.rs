@@ -64,13 +64,15 @@ static TABLE: &[KnownProvider] = &[
             &["claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"],
         )
     },
-    // Its OpenAI-compatible face. The native dialect, at `…/v1beta`, takes its place once it can be executed.
-    like_openai(
-        "gemini",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-        &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-        &["gemini-3.5-flash-lite", "gemini-3.8-flash", "gemini-4-argon"],
-    ),
+    KnownProvider {
+        dialects: &[Dialect::Gemini],
+        ..like_openai(
+            "gemini",
+            "https://generativelanguage.googleapis.com/v1beta",
+            &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+            &["gemini-3.5-flash-lite", "gemini-3.8-flash", "gemini-4-argon"],
+        )
+    },
     KnownProvider {
         // Refuses `stream_options` with a 422, and ends every stream with its usage unasked.
         stream_usage: false,

@@ -251,6 +251,7 @@ fn known_providers_are_whole() {
     assert_eq!(known_provider("nobody"), None);
     assert_eq!(known_provider("openai").unwrap().dialects, [Dialect::OpenAi, Dialect::Responses]);
     assert_eq!(known_provider("azure").unwrap().base_url, None);
+    assert_eq!(known_provider("gemini").unwrap().dialects, [Dialect::Gemini]);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Texts with a meaning of their own: durations, sizes, addresses, URLs, expressions, secrets. Each has one parser, which
 //! the check and the deserialiser share. No message repeats the text: it may hold a secret.
 
+mod cloud;
+
+pub(super) use cloud::{ApiVersion, Project, Region};
+
 use super::Storage;
 use crate::expr::Expr;
 use crate::units::Secret;
@@ -66,6 +70,9 @@ pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), String
         BaseUrl::FORMAT => of::<BaseUrl>(text),
         Origin::FORMAT => of::<Origin>(text),
         Secret::FORMAT => of::<Secret>(text),
+        Region::FORMAT => of::<Region>(text),
+        Project::FORMAT => of::<Project>(text),
+        ApiVersion::FORMAT => of::<ApiVersion>(text),
         Expr::FORMAT => of::<Expr>(text),
         _ => return None,
     })
@@ -388,6 +395,13 @@ mod tests {
                 &["*", "app.example.com", "https://a/", "https://a/x"],
             ),
             (Secret::FORMAT, &["sk-1"], &["", "sk\n", " sk", "s\u{e9}"]),
+            (Region::FORMAT, &["us-east-1", "global", "eu"], &["", "us east", "a.example/", "US", "-a", "1a"]),
+            (Project::FORMAT, &["my-project", "example.com:p-1", "1234"], &["", "a/b", "a b", "P", "../p"]),
+            (
+                ApiVersion::FORMAT,
+                &["2024-10-21", "2025-04-01-preview"],
+                &["", "v1", "preview", "2024-13-01", "2024-10-21-beta", "2024-10-21&a=b", "+2024-10-21", "20241021"],
+            ),
             (
                 Expr::FORMAT,
                 &["request.sensitive", "local.hour >= 9 && local.hour < 17"],

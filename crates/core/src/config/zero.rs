@@ -1,6 +1,5 @@
 //! A configuration for a start without a file: what the environment's keys and a local Ollama allow, else a simulation.
 
-use super::resolve::is_executable;
 use crate::catalogue::{self, KnownProvider};
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -37,16 +36,12 @@ pub fn from_env(env: &dyn Fn(&str) -> Option<String>, ollama: Option<&[String]>)
 }
 
 /// Why a known provider cannot be used.
-fn obstacle(provider: &KnownProvider) -> Option<String> {
-    if !is_executable(provider.dialects) {
-        let names: Vec<&str> = provider.dialects.iter().map(|d| d.name()).collect();
-        return Some(format!("this version does not support the dialect {} yet", names.join(", ")));
-    }
+fn obstacle(provider: &KnownProvider) -> Option<&'static str> {
     if provider.base_url.is_none() {
-        return Some("its base URL depends on the account and needs a configuration file".into());
+        return Some("its base URL depends on the account and needs a configuration file");
     }
     if provider.starters.is_empty() {
-        return Some("the catalogue offers no model of it".into());
+        return Some("the catalogue offers no model of it");
     }
     None
 }

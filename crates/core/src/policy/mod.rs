@@ -14,6 +14,7 @@ use crate::profile::{Class, Task};
 use crate::registry::ModelIx;
 use crate::units::NanoUsd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How the candidates that passed the constraints are ordered.
 #[derive(Clone, Debug)]
@@ -103,6 +104,37 @@ pub struct Policy {
     pub tasks: [Option<ModelIx>; Task::COUNT],
     /// Expected output tokens, where the operator knows better than the prior.
     pub expected_output_tokens: Option<u32>,
+    /// What becomes of a field that a model's API does not know.
+    pub translation: Translation,
+    /// Exact repetitions are answered from memory; `None`: never.
+    pub cache: Option<CachePolicy>,
+}
+
+/// What becomes of a request's field that the chosen model's API has no word for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Translation {
+    /// The request is refused.
+    Strict,
+    /// It is left out and named in the reply; what would change the meaning is refused even so.
+    #[default]
+    Lenient,
+}
+
+/// How long and how much the exact cache keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// Age at which an answer is no longer given; more than 0.
+    pub ttl: Duration,
+    /// Bytes of all answers together, beyond which the oldest go.
+    pub max_bytes: usize,
+    /// Whether one client key is given what another one paid for.
+    pub shared: bool,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(600), max_bytes: 64 << 20, shared: false }
+    }
 }
 
 impl Default for Policy {
@@ -119,6 +151,8 @@ impl Default for Policy {
             no_fallback: false,
             tasks: [None; Task::COUNT],
             expected_output_tokens: None,
+            translation: Translation::default(),
+            cache: None,
         }
     }
 }

@@ -10,7 +10,8 @@ mod server;
 
 pub(super) use models::{Capability, Model, Status};
 pub(super) use policies::{
-    Class, Compliance, Peak, PolicyKeys, Route, Share, Stage, StrategyKeys, StrategyName, Surface, WeightKeys,
+    CacheKeys, Class, Compliance, Peak, PolicyKeys, Route, Share, Stage, StrategyKeys, StrategyName, Surface,
+    Translation, WeightKeys,
 };
 pub(super) use providers::{Dialect, Provider, Simulated, Timeouts};
 pub(super) use server::{Auth, Execution, Key, Server, Telemetry};

@@ -1,7 +1,7 @@
 //! Keys of routes, stages, surfaces, compliance and peak hours.
 
 use super::{Later, List, Unit, by_task};
-use crate::config::value::Checked;
+use crate::config::value::{Checked, Pause, Size};
 use crate::expr::Expr;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -39,8 +39,37 @@ pub(in crate::config) struct PolicyKeys {
     /// Output tokens that its requests are expected to need. Default: what was seen, at first 300.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(in crate::config) expected_output_tokens: Option<u32>,
+    /// What becomes of a field that the chosen model's API has no word for: `lenient` leaves it out and names it in
+    /// `x-waypost-dropped`, `strict` refuses the request. What would change the meaning is refused either way. Default
+    /// `lenient`.
+    pub(in crate::config) translation: Option<Translation>,
+    /// Answers exact repetitions of a request from memory. Default none: every request reaches a model.
+    pub(in crate::config) cache: Option<CacheKeys>,
     /// The learned quality predictor.
     pub(in crate::config) predictor: Option<Later>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(in crate::config) enum Translation {
+    /// Nothing may be lost.
+    Strict,
+    /// What does not change the meaning may be left out.
+    Lenient,
+}
+
+/// The exact cache of a route, a stage or `auto`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(in crate::config) struct CacheKeys {
+    /// Age at which an answer is no longer given; `0s` caches nothing, where a stage would inherit the cache of `auto`.
+    /// Default `10m`.
+    pub(in crate::config) ttl: Option<Checked<Pause>>,
+    /// Size of all answers together, in bytes or with a unit, beyond which the oldest go. Default `64MiB`.
+    pub(in crate::config) max_bytes: Option<Checked<Size>>,
+    /// Whether client keys are given each other's answers. Default `false`.
+    pub(in crate::config) shared: Option<bool>,
 }
 
 /// The strategy with the keys that only one strategy has.

@@ -1,7 +1,7 @@
 //! Keys of providers, and the timeouts that execution, providers and models share.
 
-use super::{Later, List, Unit};
-use crate::config::value::{BaseUrl, Checked, Pause, Period};
+use super::{List, Unit};
+use crate::config::value::{ApiVersion, BaseUrl, Checked, Pause, Period, Project, Region};
 use crate::units::Secret;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -10,13 +10,13 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(in crate::config) struct Provider {
-    /// Wire format that it speaks. Default: the catalogue's, for a known name. This version calls `openai` and
-    /// `simulated`.
+    /// Wire format that it speaks. Default: the catalogue's, for a known name.
     pub(in crate::config) dialect: Option<Dialect>,
     /// Several wire formats, preferred first, instead of `dialect`. Default: the catalogue's, for a known name.
     pub(in crate::config) dialects: Option<List<Dialect>>,
-    /// Where the vendor's own paths begin, such as `https://api.openai.com/v1`. Default: the catalogue's, for a known
-    /// name.
+    /// Where the vendor's own paths begin: `…/v1` for `openai` and `responses`, the root for `anthropic` and `bedrock`,
+    /// `…/v1beta` for `gemini`; the resource's root for Azure. Default: the catalogue's, for a known name; Bedrock's by
+    /// `region`; Vertex's by `project` and `location`.
     pub(in crate::config) base_url: Option<Checked<BaseUrl>>,
     /// Credential. Default none: requests are sent without one.
     pub(in crate::config) api_key: Option<Checked<Secret>>,
@@ -35,22 +35,28 @@ pub(in crate::config) struct Provider {
     pub(in crate::config) timeouts: Timeouts,
     /// How a provider of dialect `simulated` behaves.
     pub(in crate::config) simulated: Option<Simulated>,
-    /// AWS region (Bedrock).
-    pub(in crate::config) region: Option<Later>,
-    /// AWS access key (Bedrock).
-    pub(in crate::config) access_key_id: Option<Later>,
-    /// AWS secret key (Bedrock).
-    pub(in crate::config) secret_access_key: Option<Later>,
-    /// AWS session token (Bedrock).
-    pub(in crate::config) session_token: Option<Later>,
-    /// API version (Azure).
-    pub(in crate::config) api_version: Option<Later>,
-    /// Google Cloud project (Vertex).
-    pub(in crate::config) project: Option<Later>,
-    /// Google Cloud location (Vertex).
-    pub(in crate::config) location: Option<Later>,
-    /// Google Cloud credentials (Vertex).
-    pub(in crate::config) credentials_file: Option<Later>,
+    /// Bedrock: AWS region. With it `base_url` defaults to `https://bedrock-runtime.REGION.amazonaws.com`; signatures
+    /// name it. No default.
+    pub(in crate::config) region: Option<Checked<Region>>,
+    /// Bedrock: id of an AWS access key, with which requests are signed; instead of `api_key`, which is sent as a bearer
+    /// token. Default none.
+    pub(in crate::config) access_key_id: Option<Checked<Secret>>,
+    /// Bedrock: the secret that goes with `access_key_id`. Default none.
+    pub(in crate::config) secret_access_key: Option<Checked<Secret>>,
+    /// Bedrock: session token, where the access key is a temporary one. Default none.
+    pub(in crate::config) session_token: Option<Checked<Secret>>,
+    /// Azure: version of the API, a date such as `2024-10-21`; a model's name there is its deployment. Default none: the
+    /// `v1` API, which needs none.
+    pub(in crate::config) api_version: Option<Checked<ApiVersion>>,
+    /// Vertex: the Google Cloud project. Part of the default `base_url`. No default.
+    pub(in crate::config) project: Option<Checked<Project>>,
+    /// Vertex: the location, such as `europe-west4` or `global`. Part of the default `base_url`. No default.
+    pub(in crate::config) location: Option<Checked<Region>>,
+    /// Vertex: JSON file of a service account or a user (`gcloud auth application-default login`), for which access
+    /// tokens are fetched; a relative path is from the working directory. Read again on reload. Default none: `api_key`
+    /// is sent as an access token.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) credentials_file: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -1,12 +1,11 @@
 //! Names to indices, facts from the catalogue, rules between keys: a checked tree to a [`Config`]. It looks at every
 //! part whatever is wrong in another; what refers to a part that the check took out is not reported again.
 
+mod accounts;
 mod models;
 mod policies;
 mod providers;
 mod server;
-
-pub(super) use providers::is_executable;
 
 use super::check::{Checked, MAX_ERRORS, suggestion};
 use super::tree::{Node, Value};

@@ -4,7 +4,9 @@ use super::Resolver;
 use crate::config::check::suggestion;
 use crate::config::{Path, raw};
 use crate::expr::{Expr, VARIABLES};
-use crate::policy::{Compliance, Lambda, PeakRule, Policy, Route, Stage, Strategy, Surface, Weights};
+use crate::policy::{
+    CachePolicy, Compliance, Lambda, PeakRule, Policy, Route, Stage, Strategy, Surface, Translation, Weights,
+};
 use crate::profile::{Class, Task};
 use crate::registry::{Model, ModelIx};
 use crate::units::NanoUsd;
@@ -149,6 +151,8 @@ impl Resolver<'_> {
             no_fallback: raw.no_fallback.unwrap_or(base.no_fallback),
             tasks,
             expected_output_tokens: raw.expected_output_tokens.or(base.expected_output_tokens),
+            translation: raw.translation.map_or(base.translation, translation),
+            cache: raw.cache.map_or(base.cache, cache),
         }
     }
 
@@ -298,4 +302,22 @@ fn class(raw: raw::Class) -> Class {
         raw::Class::Interactive => Class::Interactive,
         raw::Class::Background => Class::Background,
     }
+}
+
+fn translation(raw: raw::Translation) -> Translation {
+    match raw {
+        raw::Translation::Strict => Translation::Strict,
+        raw::Translation::Lenient => Translation::Lenient,
+    }
+}
+
+/// `None` where nothing would be kept.
+fn cache(raw: raw::CacheKeys) -> Option<CachePolicy> {
+    let usual = CachePolicy::default();
+    let policy = CachePolicy {
+        ttl: raw.ttl.map_or(usual.ttl, |ttl| ttl.0.0),
+        max_bytes: raw.max_bytes.map_or(usual.max_bytes, |size| size.0.0),
+        shared: raw.shared.unwrap_or(usual.shared),
+    };
+    (!policy.ttl.is_zero()).then_some(policy)
 }

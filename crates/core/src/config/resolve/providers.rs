@@ -1,5 +1,6 @@
-//! Providers: what the catalogue brings for a known name, what the operator gives, and which dialects can run.
+//! Providers: what the catalogue brings for a known name, and what the operator gives.
 
+use super::accounts::Draft;
 use super::{Resolver, known_provider_names, server::timeouts};
 use crate::catalogue::{self, KnownProvider};
 use crate::config::check::suggestion;
@@ -8,15 +9,6 @@ use crate::config::{Path, raw};
 use crate::registry::{Dialect, Faults, Provider, Simulated};
 use crate::units::Secret;
 use std::collections::{HashMap, HashSet};
-
-/// The dialects that this version can call. A provider needs one of them: accepting another and failing at the first
-/// request would be worse.
-const EXECUTABLE: [Dialect; 2] = [Dialect::OpenAi, Dialect::Simulated];
-
-/// Whether this version can call a provider that speaks these.
-pub(in crate::config) fn is_executable(dialects: &[Dialect]) -> bool {
-    dialects.iter().any(|d| EXECUTABLE.contains(d))
-}
 
 impl Resolver<'_> {
     pub(super) fn providers(&mut self) -> Vec<Provider> {
@@ -30,29 +22,17 @@ impl Resolver<'_> {
         let known = catalogue::known_provider(name);
         let dialects = self.dialects(&at, name, raw, known);
         let simulated = dialects.contains(&Dialect::Simulated);
-        let own_url = raw.base_url.as_ref().map(|u| u.0.0.clone());
-        let known_url = known.and_then(|k| k.base_url).map(str::to_owned);
-        if simulated && own_url.is_some() {
-            self.error(&at.key("base_url"), "a simulated provider is nowhere: remove it");
-        } else if !simulated && !dialects.is_empty() && own_url.is_none() && known_url.is_none() {
-            self.missing(
-                &at,
-                &at,
-                "`base_url` is missing: where the vendor's paths begin, such as https://api.example.com/v1",
-            );
-        }
         if !simulated && !dialects.is_empty() && raw.simulated.is_some() {
             self.error(&at.key("simulated"), "only with `dialect: simulated`");
         }
+        let (base_url, account) = self.account(Draft { at: &at, name, raw, known, dialects: &dialects });
         let api_keys = self.api_keys(&at, raw);
-        if api_keys.is_empty() && known.is_some_and(|k| !k.env.is_empty()) && raw.headers.is_empty() {
-            self.warn(&at, "no `api_key`: requests are sent without one");
-        }
         Provider {
             name: name.into(),
-            base_url: if simulated { String::new() } else { own_url.or(known_url).unwrap_or_default() },
+            base_url,
             api_keys,
             headers: self.headers(&at, raw),
+            account,
             passthrough: raw.passthrough.unwrap_or(false),
             stream_usage: raw.stream_usage.or(known.map(|k| k.stream_usage)).unwrap_or(true),
             quirks: known.map(|k| k.quirks).unwrap_or_default(),
@@ -78,15 +58,12 @@ impl Resolver<'_> {
             let hint = suggestion(name, names.iter().copied());
             let url = if raw.base_url.is_none() { " and `base_url`" } else { "" };
             self.missing(at, at, format!("the catalogue does not know this provider: it needs `dialect`{url}{hint}"));
-        } else if given.len() > 1 && given.contains(&Dialect::Simulated) {
-            self.error(&part, "`simulated` cannot be one of several dialects");
-        } else if !is_executable(&given) {
-            let names: Vec<&str> = given.iter().map(|d| d.name()).collect();
-            let message = format!(
-                "dialect {} is not supported by this version yet; it calls openai (and simulated)",
-                names.join(", ")
-            );
+        } else if let Some(alone) = given.iter().find(|d| given.len() > 1 && !shares(**d)) {
+            let message =
+                format!("`{}` cannot be one of several dialects: make it a provider of its own", alone.name());
             self.error(&part, message);
+        } else if let Some(i) = (1..given.len()).find(|i| given[..*i].contains(&given[*i])) {
+            self.error(&part.index(i), "listed twice");
         }
         given
     }
@@ -155,6 +132,11 @@ impl Resolver<'_> {
             retry_after: raw.retry_after.as_ref().map_or(usual.retry_after, |d| d.0.0),
         }
     }
+}
+
+/// Whether one base URL can serve it along with others.
+fn shares(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::OpenAi | Dialect::Responses | Dialect::Anthropic)
 }
 
 fn dialect(raw: raw::Dialect) -> Dialect {

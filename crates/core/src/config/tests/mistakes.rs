@@ -104,16 +104,16 @@ fn one_mistake_in_a_provider_or_model_gives_one_error() {
             "1: providers.p.dialect: expected one of openai, responses",
         ),
         (
-            "providers: { p: { dialect: gemini, base_url: 'http://h/v1' } }",
-            "1: providers.p.dialect: dialect gemini is not supported by this version yet",
+            "providers: { p: { dialects: [openai, gemini], base_url: 'http://h/v1' } }",
+            "1: providers.p.dialects: `gemini` cannot be one of several dialects",
         ),
         (
-            "providers: { p: { dialects: [responses, anthropic], base_url: 'http://h/v1' } }",
-            "1: providers.p.dialects: dialect responses, anthropic is not supported",
+            "providers: { p: { dialects: [openai, responses, openai], base_url: 'http://h/v1' } }",
+            "1: providers.p.dialects[2]: listed twice",
         ),
         (
-            "providers:\n  anthropic: { api_key: k }",
-            "2: providers.anthropic: dialect anthropic is not supported by this version yet",
+            "providers: { gemini: { dialect: openai, api_key: k } }",
+            "1: providers.gemini: `base_url` is missing: where the vendor's paths begin",
         ),
         (
             "providers: { openai: { dialect: openai, dialects: [openai] } }",
@@ -140,7 +140,6 @@ fn one_mistake_in_a_provider_or_model_gives_one_error() {
             "providers: { openai: { headers: { X-A: c, x-a: d } } }",
             "1: providers.openai.headers.x-a: the same header twice",
         ),
-        ("providers: { openai: { region: eu } }", "1: providers.openai.region: not supported by this version yet"),
         ("providers: { openai: { simulated: {} } }", "1: providers.openai.simulated: only with `dialect: simulated`"),
         (
             "providers: { s: { dialect: simulated, base_url: 'http://h' } }",
@@ -210,6 +209,85 @@ fn one_mistake_in_a_provider_or_model_gives_one_error() {
 }
 
 #[test]
+fn one_mistake_in_a_cloud_account_gives_one_error() {
+    for (provider, expected) in [
+        ("openai: { region: eu }", ".openai.region: only with `dialect: bedrock`"),
+        ("openai: { access_key_id: k }", ".openai.access_key_id: only with `dialect: bedrock`"),
+        ("openai: { secret_access_key: k }", ".openai.secret_access_key: only with `dialect: bedrock`"),
+        ("openai: { session_token: k }", ".openai.session_token: only with `dialect: bedrock`"),
+        ("anthropic: { project: p }", ".anthropic.project: only with `dialect: gemini`, for Vertex"),
+        ("anthropic: { location: eu }", ".anthropic.location: only with `dialect: gemini`, for Vertex"),
+        ("openai: { credentials_file: f }", ".openai.credentials_file: only with `dialect: gemini`, for Vertex"),
+        ("gemini: { api_version: 2024-10-21 }", ".gemini.api_version: only with `dialect: openai` or `responses`"),
+        ("s: { dialect: simulated, region: eu }", ".s.region: only with `dialect: bedrock`"),
+        ("bedrock: { api_key: k }", ".bedrock: `region` is missing, such as us-east-1 (or `base_url`)"),
+        ("bedrock: { region: Frankfurt, api_key: k }", ".bedrock.region: expected a region"),
+        ("bedrock: { region: a.example/, api_key: k }", ".bedrock.region: expected a region"),
+        ("bedrock: { region: us-east-1 }", ".bedrock: credentials are missing: `api_key`, or `access_key_id` and"),
+        ("b: { dialect: bedrock, region: us-east-1 }", ".b: credentials are missing: `api_key`, or"),
+        (
+            "bedrock: { region: us-east-1, access_key_id: k }",
+            ".bedrock: `secret_access_key` is missing: it goes with `access_key_id`",
+        ),
+        (
+            "bedrock: { region: us-east-1, secret_access_key: k }",
+            ".bedrock: `access_key_id` is missing: it goes with `secret_access_key`",
+        ),
+        (
+            "bedrock: { region: us-east-1, api_key: a, access_key_id: b, secret_access_key: c }",
+            ".bedrock.access_key_id: `api_key` and `access_key_id` are both given",
+        ),
+        (
+            "bedrock: { region: us-east-1, api_key: a, session_token: b }",
+            ".bedrock.session_token: only with `access_key_id` and `secret_access_key`",
+        ),
+        (
+            "bedrock: { base_url: 'http://h', access_key_id: b, secret_access_key: c }",
+            ".bedrock: `region` is missing: signatures name it",
+        ),
+        (
+            "bedrock: { region: us-east-1, access_key_id: b, secret_access_key: '${NOPE}' }",
+            ".bedrock.secret_access_key: the environment variable NOPE is not set",
+        ),
+        ("vertex: { credentials_file: f }", ".vertex: `project` and `location` are missing"),
+        ("vertex: { credentials_file: f, project: p }", ".vertex: `location` is missing"),
+        ("vertex: { credentials_file: f, location: eu }", ".vertex: `project` is missing"),
+        ("vertex: { credentials_file: '', project: p, location: eu }", ".vertex.credentials_file: must not be empty"),
+        (
+            "vertex: { credentials_file: f, project: a/b, location: eu }",
+            ".vertex.project: expected the id of a project",
+        ),
+        ("vertex: { credentials_file: f, project: p, location: EU }", ".vertex.location: expected a region"),
+        (
+            "vertex: { project: p, location: eu }",
+            ".vertex: credentials are missing: `credentials_file`, or an access token as `api_key`",
+        ),
+        ("g: { dialect: gemini, project: p, api_key: k }", ".g: `location` is missing"),
+        (
+            "vertex: { project: p, location: eu, api_key: k, credentials_file: f }",
+            ".vertex.credentials_file: `api_key` and `credentials_file` are both given",
+        ),
+        (
+            "vertex: { base_url: 'http://h/v1/projects/p/locations/l/publishers/google', project: q, api_key: k }",
+            ".vertex.project: the path of `base_url` names it already",
+        ),
+        ("vertex: { base_url: 'http://h', project: q, api_key: k }", ".vertex: `location` is missing"),
+        (
+            "azure: { api_key: k }",
+            ".azure: `base_url` is missing: the resource's address, such as https://NAME.openai.azure.com",
+        ),
+        ("azure: { api_key: k, base_url: 'http://h', api_version: v1 }", ".azure.api_version: expected a date"),
+        ("azure: { api_key: k, base_url: 'http://h', api_version: 1 }", ".azure.api_version: expected text such as"),
+        (
+            "azure: { dialect: anthropic, api_key: k, base_url: 'http://h', api_version: 2024-10-21 }",
+            ".azure.api_version: only with `dialect: openai` or `responses`",
+        ),
+    ] {
+        one_error(&format!("providers:\n  {provider}"), &format!("2: providers{expected}"));
+    }
+}
+
+#[test]
 fn one_mistake_in_a_policy_gives_one_error() {
     for (rest, expected) in [
         ("fallback_model: c", "5: fallback_model: unknown model `c`"),
@@ -263,6 +341,14 @@ fn one_mistake_in_a_policy_gives_one_error() {
         ("routes: { r: { surface: web } }", "5: routes.r.surface: unknown surface `web`"),
         ("routes: { r: ~ , a: {} }", "5: routes.a: a model has this name too"),
         ("routes: { auto: {} }", "5: routes.auto: `auto` is reserved"),
+        ("routes: { r: { translation: loose } }", "5: routes.r.translation: expected one of strict, lenient"),
+        ("routes: { r: { cache: true } }", "5: routes.r.cache: expected a mapping, found true or false"),
+        ("routes: { r: { cache: { tll: 5m } } }", "5: routes.r.cache.tll: unknown key; did you mean `ttl`?"),
+        ("routes: { r: { cache: { ttl: 5 } } }", "5: routes.r.cache.ttl: expected text such as"),
+        ("stages: { s: { cache: { ttl: 1000h } } }", "5: stages.s.cache.ttl: must not be longer than 30 days"),
+        ("auto: { cache: { max_bytes: 3GiB } }", "5: auto.cache.max_bytes: must be between 1KiB and 2GiB"),
+        ("routes: { r: { cache: { shared: 1 } } }", "5: routes.r.cache.shared: expected true or false"),
+        ("peak: [{ when: 'true', translation: strict }]", "5: peak[0].translation: unknown key"),
         ("routes: { r: { predictor: { confidence: 1 } } }", "5: routes.r.predictor: not supported by this version yet"),
         ("stages: { s: { model: c } }", "5: stages.s.model: unknown model `c`"),
         ("stages: { b: {} }", "5: stages.b: a model has this name too"),
@@ -326,6 +412,8 @@ fn secrets_never_show() {
         "keys: [{ id: a, secret: word-secret }, { id: b, secret: word-secret, models: ['${WORD}'], stages: ['${WORD}'] }]",
         "routes: { r: { match: '${WORD} ${WORD}', candidates: ['${WORD}', 'tag:${WORD}'], require: ['${WORD}'], surface: '${WORD}', strategy: '${WORD}' } }",
         "storage: '${WORD}'\ntime_zone: '${WORD}'\nfallback_model: '${WORD}'\nmodels: { m: { endpoints: [{ provider: '${WORD}' }] } }",
+        "providers: { bedrock: { region: '${WORD}/', api_key: '${WORD}', access_key_id: '${WORD}', session_token: '${LINE_BREAK}' } }",
+        "providers: { vertex: { project: 'literal-secret/', location: 'literal-secret/', api_key: k }, azure: { api_version: literal-secret } }",
         "keys: { secret: 'literal-secret' }\nproviders: { openai: { base_url: 'https://u:literal-secret@h', api_key: ['literal-secret'] } }",
     ];
     for text in mistakes {
@@ -339,7 +427,7 @@ fn secrets_never_show() {
         }
     }
     let good = parsed(
-        "server: { admin_token: '${WORD}' }\nproviders: { openai: { api_key: '${WORD}', headers: { x-a: '${WORD}' } } }\n\
+        "server: { admin_token: '${WORD}' }\nproviders: { openai: { api_key: '${WORD}', headers: { x-a: '${WORD}' } }, bedrock: { region: eu, access_key_id: '${WORD}', secret_access_key: '${WORD}', session_token: '${WORD}' } }\n\
          models: { gpt-4o-mini: {} }\nkeys: [{ id: a, secret: '${WORD}' }]\nroutes: { r: { require: ['${WORD}'] } }",
     );
     assert!(good.warnings.iter().all(|w| !w.message.contains("word-secret")), "{:?}", good.warnings);
