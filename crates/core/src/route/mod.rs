@@ -20,7 +20,7 @@ use crate::config::{Config, Key};
 use crate::expr::{Headers, Vars};
 use crate::health::EndpointView;
 use crate::hints::Hints;
-use crate::policy::Strategy;
+use crate::policy::{Strategy, Translation};
 use crate::profile::{Profile, Task};
 use crate::registry::{EndpointIx, ModelIx, Price, ProviderIx, Registry, Tokenizer};
 use crate::units::{Now, Rng};
@@ -124,6 +124,8 @@ pub struct Decision {
     pub excluded: Vec<Exclusion>,
     /// Only the first candidate may be tried; the others are there to explain the choice.
     pub no_fallback: bool,
+    /// Whether a translation for another dialect may leave anything out.
+    pub translation: Translation,
     /// Why nobody may answer; set exactly where `candidates` is empty.
     pub refusal: Option<Refusal>,
 }
@@ -188,6 +190,7 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
         candidates,
         excluded: search.excluded,
         no_fallback,
+        translation: proposal.policy.translation,
         refusal,
     }
 }
@@ -204,6 +207,7 @@ impl Decision {
             candidates: Vec::new(),
             excluded: Vec::new(),
             no_fallback: false,
+            translation: Translation::default(),
             refusal: Some(refusal),
         }
     }

@@ -32,7 +32,7 @@ use std::sync::atomic::Ordering;
 use outgoing::Unsayable;
 use waypost_core::attempt::{CandidatePlan, Limits, Plan, Skip, Step};
 use waypost_core::chat;
-use waypost_core::config::Translation;
+use waypost_core::policy::Translation;
 use waypost_core::dialect::Malformed;
 use waypost_core::registry::EndpointIx;
 use waypost_core::route::{Ask, Decision, decide};
@@ -61,7 +61,7 @@ pub async fn answer(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival
         arrival,
         record,
     );
-    let strict = account.decision.policy(&prepared.snapshot.config).translation == Translation::Strict;
+    let strict = account.decision.translation == Translation::Strict;
     let run = Run { state, pool, id, prepared: &prepared, deadline, strict, canonical: OnceLock::new() };
     run.run(account, permit, &mut rng).await
 }
