@@ -6,7 +6,7 @@ use crate::error::{Error, Kind};
 use crate::proxy::{Call, Reply, count_tokens as count, prepare};
 use crate::upstream::Pool;
 use crate::snapshot::Snapshot;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -49,17 +49,38 @@ pub(super) fn readyz(state: &State, snapshot: &Snapshot) -> Reply {
     reply(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
 }
 
-/// Everything that this key may ask for: models, routes, stages, `auto`.
-pub(super) fn models(snapshot: &Snapshot, key: Option<usize>) -> Reply {
-    reply(StatusCode::OK, &json!({"object": "list", "data": listed(snapshot, key)}))
+/// Everything that this key may ask for: models, routes, stages, `auto`; in the form that the client's API gives them.
+pub(super) fn models(snapshot: &Snapshot, key: Option<usize>, headers: &HeaderMap) -> Reply {
+    let listed = listed(snapshot, key);
+    if !is_anthropic(headers) {
+        return reply(StatusCode::OK, &json!({"object": "list", "data": listed}));
+    }
+    let (first, last) = (listed.first().map(|m| &m["id"]), listed.last().map(|m| &m["id"]));
+    let page = json!({"first_id": first, "last_id": last, "has_more": false,
+                      "data": listed.iter().map(anthropic_model).collect::<Vec<_>>()});
+    reply(StatusCode::OK, &page)
+}
+
+/// Anthropic's clients name the version of its API in every request.
+fn is_anthropic(headers: &HeaderMap) -> bool {
+    headers.contains_key("anthropic-version")
+}
+
+/// A listed model in Anthropic's form; its time of creation is not known, which that API writes as the epoch.
+fn anthropic_model(model: &Value) -> Value {
+    let facts = &model["waypost"];
+    json!({"type": "model", "id": model["id"], "display_name": model["id"], "created_at": "1970-01-01T00:00:00Z",
+           "lifecycle": if facts["status"] == "deprecated" { "deprecated" } else { "active" },
+           "max_input_tokens": facts["context_window"], "max_tokens": facts["max_output_tokens"], "waypost": facts})
 }
 
 /// One of them; the id may hold `/`.
-pub(super) fn model(snapshot: &Snapshot, key: Option<usize>, id: &str) -> Result<Reply, Error> {
+pub(super) fn model(snapshot: &Snapshot, key: Option<usize>, headers: &HeaderMap, id: &str) -> Result<Reply, Error> {
     let id = percent_decoded(id);
     let found = listed(snapshot, key).into_iter().find(|m| m["id"] == id.as_str());
     let missing = || Error::new(Kind::ModelNotFound, format!("`{id}` does not exist; GET /v1/models lists what does"));
-    found.map(|m| reply(StatusCode::OK, &m)).ok_or_else(missing)
+    let shown = |m: Value| if is_anthropic(headers) { anthropic_model(&m) } else { m };
+    found.map(|m| reply(StatusCode::OK, &shown(m))).ok_or_else(missing)
 }
 
 fn listed(snapshot: &Snapshot, key: Option<usize>) -> Vec<Value> {

@@ -159,8 +159,10 @@ fn simple(
     if path == "/v1" || path.starts_with("/v1/") {
         let key = guard::client(snapshot, headers)?;
         return match path.strip_prefix("/v1/models") {
-            Some("") if is_get => Ok(Some(edge::models(snapshot, key))),
-            Some(id) if is_get && id.len() > 1 && id.starts_with('/') => edge::model(snapshot, key, &id[1..]).map(Some),
+            Some("") if is_get => Ok(Some(edge::models(snapshot, key, headers))),
+            Some(id) if is_get && id.len() > 1 && id.starts_with('/') => {
+                edge::model(snapshot, key, headers, &id[1..]).map(Some)
+            },
             _ => Err(no_such_path(request.method(), path)),
         };
     }

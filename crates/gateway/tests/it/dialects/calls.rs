@@ -68,3 +68,25 @@ async fn tokens_are_counted_here_where_the_provider_cannot() {
     }
     assert_eq!(other.count(), 0);
 }
+
+#[tokio::test]
+async fn models_are_listed_in_the_clients_form() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&chain(&[("openai", &upstream)], ""));
+    let get = |path: &'static str, anthropic: bool| {
+        let address = gateway.address();
+        async move {
+            let mut request = http::Request::get(path).header("host", "gateway");
+            if anthropic {
+                request = request.header("anthropic-version", "2023-06-01");
+            }
+            let request = request.body(Default::default()).expect("a request");
+            crate::harness::Client::connect(address).await.open(request).await.whole().await.json()
+        }
+    };
+    let page = get("/v1/models", true).await;
+    assert_eq!((&page["data"][0]["type"], &page["data"][0]["id"], &page["has_more"]), (&json!("model"), &json!("a"), &json!(false)));
+    assert_eq!(page["first_id"], "a");
+    assert_eq!(get("/v1/models/a", true).await["display_name"], "a");
+    assert_eq!(get("/v1/models", false).await["object"], "list");
+}
