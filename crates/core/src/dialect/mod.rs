@@ -7,6 +7,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod embeddings;
 pub mod gate;
 pub mod gemini;
 pub mod openai;
@@ -92,6 +93,8 @@ pub struct UpstreamError {
     pub param: Option<String>,
     /// The input (with the reserved output) does not fit the model's window.
     pub context_overflow: bool,
+    /// How long to wait before asking again, in milliseconds, where the body says so.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl UpstreamError {
