@@ -10,6 +10,7 @@ pub mod bedrock;
 pub mod gate;
 pub mod gemini;
 pub mod openai;
+mod overflow;
 pub mod responses;
 pub mod sse;
 mod wire;
