@@ -11,6 +11,7 @@ pub mod embeddings;
 pub mod gate;
 pub mod gemini;
 pub mod openai;
+mod overflow;
 pub mod responses;
 pub mod sse;
 mod translate;

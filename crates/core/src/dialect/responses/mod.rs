@@ -1,82 +1,35 @@
-//! STUB
+//! OpenAI Responses.
+//!
+//! The stateless half of it: whatever means something that a provider keeps (earlier answers, conversations, stored
+//! prompts and items) cannot be told to another provider and is refused with the way out. What one turn is in the
+//! canonical form is a list of items here; reading gathers them and writing lists them again, in the same order.
+//!
+//! Reading and writing a request again gives it back but for this: a leading system message of plain text moves to
+//! `instructions`, a single plain user message becomes a string, one plain text in a list of parts stands alone, ids and
+//! statuses of messages, calls and outputs are left out, the parts of a reasoning summary become one, `include` names
+//! encrypted reasoning where reasoning is asked for or carried, and defaults that types demand are written out.
 
-use super::{
-    BadCompletion, ChunkFacts, CompletionFacts, Encoded, ErrorText, EventFault, Inexpressible, Malformed, ReplyContext,
-    Target, UpstreamError,
-};
-use crate::chat::{Event, Request, Response};
-use crate::json;
+mod decode_request;
+mod decode_stream;
+mod encode_items;
+mod encode_request;
+mod encode_stream;
+mod error;
+mod inspect;
+mod items;
+mod media;
+mod response;
+mod shared;
+mod shell;
+mod write;
 
-fn missing() -> Malformed {
-    Malformed::new("", "not there yet")
-}
+pub use decode_request::decode_request;
+pub use decode_stream::Decoder;
+pub use encode_request::encode_request;
+pub use encode_stream::Encoder;
+pub use error::{error_body, error_event, parse_error};
+pub use inspect::{inspect_completion, inspect_event};
+pub use response::{decode_response, encode_response};
 
-/// Reads a request.
-pub fn decode_request(_body: &[u8]) -> Result<Request, Malformed> {
-    Err(missing())
-}
-
-/// Writes a request.
-pub fn encode_request(_request: &Request, _target: &Target<'_>) -> Result<Encoded, Inexpressible> {
-    Err(Inexpressible { field: String::new(), why: "not there yet".into() })
-}
-
-/// Reads a whole answer.
-pub fn decode_response(_body: &[u8]) -> Result<Response, BadCompletion> {
-    Err(BadCompletion::Malformed(missing()))
-}
-
-/// Writes a whole answer.
-pub fn encode_response(_response: &Response, _context: &ReplyContext) -> Vec<u8> {
-    Vec::new()
-}
-
-/// Reads a stream.
-#[derive(Debug, Default)]
-pub struct Decoder {}
-
-impl Decoder {
-    /// Reads one event.
-    pub fn event(&mut self, _name: &[u8], _data: &[u8], _out: &mut Vec<Event>) -> Result<(), EventFault> {
-        Err(missing().into())
-    }
-}
-
-/// Writes a stream.
-#[derive(Debug)]
-pub struct Encoder {}
-
-impl Encoder {
-    /// For one answer.
-    pub fn new(_context: ReplyContext) -> Self {
-        Self {}
-    }
-
-    /// Writes one event.
-    pub fn event(&mut self, _event: &Event, _out: &mut Vec<u8>) {}
-}
-
-/// Inspects one event of a stream that passes as it is.
-pub fn inspect_event(_name: &[u8], _data: &[u8]) -> Result<ChunkFacts, json::Error> {
-    Ok(ChunkFacts::default())
-}
-
-/// Inspects a whole answer that passes as it is.
-pub fn inspect_completion(_body: &[u8]) -> Result<CompletionFacts, BadCompletion> {
-    Err(BadCompletion::Malformed(missing()))
-}
-
-/// Reads the body of a failed answer.
-pub fn parse_error(_status: Option<u16>, _body: &[u8]) -> UpstreamError {
-    UpstreamError::default()
-}
-
-/// The body of an error for a client.
-pub fn error_body(_error: &ErrorText<'_>) -> Vec<u8> {
-    Vec::new()
-}
-
-/// The event that ends a stream which had begun.
-pub fn error_event(_error: &ErrorText<'_>) -> Vec<u8> {
-    Vec::new()
-}
+#[cfg(test)]
+mod tests;
