@@ -1,6 +1,10 @@
 //! What exists: providers, models, endpoints and their facts. Immutable once built; live state (health, latencies)
 //! is elsewhere and refers to it by index.
 
+mod quirks;
+
+pub use quirks::{Quirks, ThinkingSwitch, Thoughts, ToolForcing};
+
 use crate::profile::Task;
 use crate::units::{NanoUsd, Secret};
 use std::collections::HashMap;
@@ -118,40 +122,6 @@ pub struct Provider {
     pub max_concurrency: Option<u32>,
     /// Settings of the simulated provider, where the dialect is [`Dialect::Simulated`].
     pub simulated: Option<Simulated>,
-}
-
-/// How an OpenAI look-alike's chat API differs from OpenAI's own. Only a request that is translated for it goes by this:
-/// what a client of the same dialect sends passes as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quirks {
-    /// The cap's name is `max_completion_tokens` (OpenAI) and not `max_tokens`.
-    pub max_completion_tokens: bool,
-    /// Takes the role `developer`.
-    pub developer: bool,
-    /// Takes `response_format: json_schema`.
-    pub json_schema: bool,
-    /// Takes `parallel_tool_calls`.
-    pub parallel_tool_calls: bool,
-    /// Takes `reasoning_effort`.
-    pub reasoning_effort: bool,
-}
-
-impl Quirks {
-    /// OpenAI itself.
-    pub const OPENAI: Self = Self {
-        max_completion_tokens: true,
-        developer: true,
-        json_schema: true,
-        parallel_tool_calls: true,
-        reasoning_effort: true,
-    };
-}
-
-impl Default for Quirks {
-    /// What most look-alikes take.
-    fn default() -> Self {
-        Self { max_completion_tokens: false, developer: false, ..Self::OPENAI }
-    }
 }
 
 /// A wire format.

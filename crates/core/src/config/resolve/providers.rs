@@ -5,7 +5,7 @@ use crate::catalogue::{self, KnownProvider};
 use crate::config::check::suggestion;
 use crate::config::value::Checked;
 use crate::config::{Path, raw};
-use crate::registry::{Dialect, Faults, Provider, Simulated};
+use crate::registry::{Dialect, Faults, Provider, Quirks, Simulated};
 use crate::units::Secret;
 use std::collections::{HashMap, HashSet};
 
@@ -48,14 +48,15 @@ impl Resolver<'_> {
         if api_keys.is_empty() && known.is_some_and(|k| !k.env.is_empty()) && raw.headers.is_empty() {
             self.warn(&at, "no `api_key`: requests are sent without one");
         }
+        let stream_usage = raw.stream_usage.or(known.map(|k| k.stream_usage)).unwrap_or(true);
         Provider {
             name: name.into(),
             base_url: if simulated { String::new() } else { own_url.or(known_url).unwrap_or_default() },
             api_keys,
             headers: self.headers(&at, raw),
             passthrough: raw.passthrough.unwrap_or(false),
-            stream_usage: raw.stream_usage.or(known.map(|k| k.stream_usage)).unwrap_or(true),
-            quirks: known.map(|k| k.quirks).unwrap_or_default(),
+            stream_usage,
+            quirks: Quirks { stream_options: stream_usage, ..known.map(|k| k.quirks).unwrap_or_default() },
             timeouts: timeouts(&raw.timeouts),
             max_concurrency: raw.max_concurrency,
             simulated: simulated.then(|| self.simulated(&at, raw.simulated.as_ref())),
