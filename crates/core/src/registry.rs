@@ -2,8 +2,10 @@
 //! is elsewhere and refers to it by index.
 
 mod account;
+mod quirks;
 
 pub use account::{Account, AwsAccount};
+pub use quirks::{Quirks, ThinkingSwitch, Thoughts, ToolForcing};
 
 use crate::profile::Task;
 use crate::units::{NanoUsd, Secret};
@@ -130,40 +132,6 @@ impl Provider {
     /// Everything of its configuration that no text may show.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.api_keys.iter().chain(self.headers.iter().map(|(_, value)| value)).chain(self.account.secrets())
-    }
-}
-
-/// How an OpenAI look-alike's chat API differs from OpenAI's own. Only a request that is translated for it goes by this:
-/// what a client of the same dialect sends passes as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quirks {
-    /// The cap's name is `max_completion_tokens` (OpenAI) and not `max_tokens`.
-    pub max_completion_tokens: bool,
-    /// Takes the role `developer`.
-    pub developer: bool,
-    /// Takes `response_format: json_schema`.
-    pub json_schema: bool,
-    /// Takes `parallel_tool_calls`.
-    pub parallel_tool_calls: bool,
-    /// Takes `reasoning_effort`.
-    pub reasoning_effort: bool,
-}
-
-impl Quirks {
-    /// OpenAI itself.
-    pub const OPENAI: Self = Self {
-        max_completion_tokens: true,
-        developer: true,
-        json_schema: true,
-        parallel_tool_calls: true,
-        reasoning_effort: true,
-    };
-}
-
-impl Default for Quirks {
-    /// What most look-alikes take.
-    fn default() -> Self {
-        Self { max_completion_tokens: false, developer: false, ..Self::OPENAI }
     }
 }
 

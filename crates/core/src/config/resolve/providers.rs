@@ -6,7 +6,7 @@ use crate::catalogue::{self, KnownProvider};
 use crate::config::check::suggestion;
 use crate::config::value::Checked;
 use crate::config::{Path, raw};
-use crate::registry::{Dialect, Faults, Provider, Simulated};
+use crate::registry::{Dialect, Faults, Provider, Quirks, Simulated};
 use crate::units::Secret;
 use std::collections::{HashMap, HashSet};
 
@@ -27,6 +27,7 @@ impl Resolver<'_> {
         }
         let (base_url, account) = self.account(Draft { at: &at, name, raw, known, dialects: &dialects });
         let api_keys = self.api_keys(&at, raw);
+        let stream_usage = raw.stream_usage.or(known.map(|k| k.stream_usage)).unwrap_or(true);
         Provider {
             name: name.into(),
             base_url,
@@ -34,8 +35,8 @@ impl Resolver<'_> {
             headers: self.headers(&at, raw),
             account,
             passthrough: raw.passthrough.unwrap_or(false),
-            stream_usage: raw.stream_usage.or(known.map(|k| k.stream_usage)).unwrap_or(true),
-            quirks: known.map(|k| k.quirks).unwrap_or_default(),
+            stream_usage,
+            quirks: Quirks { stream_options: stream_usage, ..known.map(|k| k.quirks).unwrap_or_default() },
             timeouts: timeouts(&raw.timeouts),
             max_concurrency: raw.max_concurrency,
             simulated: simulated.then(|| self.simulated(&at, raw.simulated.as_ref())),

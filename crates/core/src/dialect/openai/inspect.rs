@@ -54,21 +54,21 @@ pub fn inspect_completion(body: &[u8]) -> Result<CompletionFacts, BadCompletion>
 
 /// What a chunk and a whole answer have in common.
 #[derive(Default)]
-struct Answer {
+pub(super) struct Answer {
     output: bool,
     text_bytes: u64,
-    usage: Option<Usage>,
-    failed: bool,
+    pub(super) usage: Option<Usage>,
+    pub(super) failed: bool,
     finish: Option<FinishReason>,
     has_choices: bool,
     /// Entries of `choices`.
-    entries: u32,
+    pub(super) entries: u32,
     choices: u64,
     finished: u64,
 }
 
 impl Answer {
-    fn read(data: &[u8]) -> Result<Self, json::Error> {
+    pub(super) fn read(data: &[u8]) -> Result<Self, json::Error> {
         let mut answer = Self::default();
         let mut c = Cursor::new(data)?;
         c.object(|c, key| match key.name {
@@ -195,7 +195,7 @@ fn decoded_length(s: &Str<'_>) -> u64 {
     s.raw.len() as u64 - u64::from(s.escapes) - 2 * u64::from(s.unicode_escapes)
 }
 
-fn finish_named(name: &[u8]) -> FinishReason {
+pub(super) fn finish_named(name: &[u8]) -> FinishReason {
     match name {
         b"stop" | b"eos" | b"end_turn" => FinishReason::Stop,
         b"length" | b"max_tokens" | b"model_length" => FinishReason::Length,
@@ -217,7 +217,7 @@ struct Counts {
 }
 
 /// A `usage` object; `None` for null and for an object without counts. An explicit zero is a count.
-fn read_usage(c: &mut Cursor<'_>) -> Result<Option<Usage>, json::Error> {
+pub(super) fn read_usage(c: &mut Cursor<'_>) -> Result<Option<Usage>, json::Error> {
     let mut n = Counts::default();
     each_member(c, |c, key| {
         let count = match key {
@@ -273,7 +273,7 @@ impl Counts {
 
 /// The members of an object; any other value is skipped.
 #[inline]
-fn each_member<'a>(
+pub(super) fn each_member<'a>(
     c: &mut Cursor<'a>,
     mut member: impl FnMut(&mut Cursor<'a>, &[u8]) -> Result<(), json::Error>,
 ) -> Result<(), json::Error> {
@@ -285,7 +285,7 @@ fn each_member<'a>(
 
 /// The elements of an array; any other value is skipped.
 #[inline]
-fn each_element<'a>(
+pub(super) fn each_element<'a>(
     c: &mut Cursor<'a>,
     element: impl FnMut(&mut Cursor<'a>) -> Result<(), json::Error>,
 ) -> Result<(), json::Error> {
@@ -296,7 +296,7 @@ fn each_element<'a>(
 }
 
 /// A count; what is no number from 0 is skipped.
-fn number_or_skip(c: &mut Cursor<'_>) -> Result<Option<u64>, json::Error> {
+pub(super) fn number_or_skip(c: &mut Cursor<'_>) -> Result<Option<u64>, json::Error> {
     if c.kind()? != Kind::Number {
         return c.skip().map(|_| None);
     }

@@ -1,0 +1,11 @@
+//! From the wire into the canonical form.
+
+mod message;
+mod request;
+mod response;
+mod stream;
+mod tools;
+
+pub use request::decode_request;
+pub use response::decode_response;
+pub use stream::Decoder;

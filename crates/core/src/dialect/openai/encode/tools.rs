@@ -1,0 +1,141 @@
+//! Tools on offer, and which of them must be called.
+
+use super::request::Writing;
+use crate::chat::{Tool, ToolChoice, ToolKind};
+use crate::dialect::Inexpressible;
+use crate::dialect::wire::put;
+use crate::registry::ToolForcing;
+use serde_json::{Map, Value, json};
+
+/// Writes `tools`, `tool_choice` and `parallel_tool_calls`.
+pub(super) fn encode_all(writing: &mut Writing<'_>) -> Result<(), Inexpressible> {
+    let request = writing.request;
+    let forcing = writing.quirks().tool_choice;
+    // Where calls cannot be forbidden, tools that must not be called are not offered.
+    if forcing == ToolForcing::Never && request.tool_choice == Some(ToolChoice::None) {
+        return Ok(());
+    }
+    let mut tools = Vec::with_capacity(request.tools.len());
+    for (i, tool) in request.tools.iter().enumerate() {
+        tools.extend(encode(writing, tool, i)?);
+    }
+    let any = !tools.is_empty();
+    if any {
+        writing.body.insert("tools".into(), tools.into());
+    }
+    if let Some(choice) = &request.tool_choice {
+        let choice = encode_choice(writing, choice)?;
+        // Without tools, `auto` and `none` say nothing, and OpenAI refuses them.
+        let idle = !any && (choice == "auto" || choice == "none");
+        if !idle {
+            writing.body.insert("tool_choice".into(), choice);
+        }
+    }
+    if any && let Some(parallel) = request.parallel_tools {
+        if writing.quirks().parallel_tool_calls {
+            writing.body.insert("parallel_tool_calls".into(), parallel.into());
+        } else if !parallel {
+            writing.losses.drop("parallel_tool_calls")?;
+        }
+    }
+    Ok(())
+}
+
+fn encode(writing: &mut Writing<'_>, tool: &Tool, place: usize) -> Result<Option<Value>, Inexpressible> {
+    let quirks = writing.quirks();
+    let mut written = Map::new();
+    match &tool.kind {
+        ToolKind::Function { name, description, schema, strict } => {
+            let mut function = Map::new();
+            function.insert("name".into(), name.as_str().into());
+            put(&mut function, "description", description.as_deref());
+            put(&mut function, "parameters", schema.clone());
+            if quirks.strict_tools {
+                put(&mut function, "strict", *strict);
+            } else if *strict == Some(true) {
+                writing.losses.drop("tools[].strict")?;
+            }
+            written.insert("type".into(), "function".into());
+            written.insert("function".into(), function.into());
+        }
+        ToolKind::Custom { name, description, format } => {
+            if !quirks.custom_tools {
+                let why = "the model's API has no tools with free-form input; offer a function with one string";
+                return writing.losses.refuse(format!("tools[{place}]"), why);
+            }
+            let mut custom = Map::new();
+            custom.insert("name".into(), name.as_str().into());
+            put(&mut custom, "description", description.as_deref());
+            put(&mut custom, "format", format.clone());
+            written = Map::from_iter([("type".into(), "custom".into()), ("custom".into(), custom.into())]);
+        }
+        ToolKind::Native(value) if writing.at_home() => return Ok(Some(value.clone())),
+        ToolKind::Native(value) => {
+            let kind = value.get("type").and_then(Value::as_str).unwrap_or("native");
+            writing.losses.drop(format!("tools[].{kind}"))?;
+            return Ok(None);
+        }
+    }
+    mark(writing, tool.cache.as_ref(), &mut written)?;
+    for (key, value) in &tool.extras {
+        if !writing.at_home() {
+            writing.losses.drop(format!("tools[].{key}"))?;
+        } else if let (Some(Value::Object(inner)), Value::Object(more)) = (written.get_mut(key), value) {
+            inner.extend(more.clone());
+        } else {
+            written.insert(key.clone(), value.clone());
+        }
+    }
+    Ok(Some(written.into()))
+}
+
+/// Writes `cache_control`. Whoever does not take it caches on its own, or not at all.
+pub(super) fn mark(
+    writing: &mut Writing<'_>,
+    mark: Option<&crate::chat::CacheMark>,
+    into: &mut Map<String, Value>,
+) -> Result<(), Inexpressible> {
+    let Some(mark) = mark else { return Ok(()) };
+    if !writing.quirks().cache_control {
+        return writing.losses.drop("cache_control");
+    }
+    let mut control = json!({"type": "ephemeral"});
+    if let Some(ttl) = &mark.ttl {
+        control["ttl"] = ttl.as_str().into();
+    }
+    into.insert("cache_control".into(), control);
+    Ok(())
+}
+
+fn encode_choice(writing: &Writing<'_>, choice: &ToolChoice) -> Result<Value, Inexpressible> {
+    const FIELD: &str = "tool_choice";
+    let request = writing.request;
+    let forcing = writing.quirks().tool_choice;
+    match choice {
+        ToolChoice::Auto => Ok("auto".into()),
+        ToolChoice::None => Ok("none".into()),
+        ToolChoice::Required if forcing == ToolForcing::Any => Ok("required".into()),
+        ToolChoice::Required => match request.tools.as_slice() {
+            [Tool { kind: ToolKind::Function { name, .. }, .. }] if forcing == ToolForcing::Named => {
+                Ok(named(name, false))
+            }
+            _ => writing.losses.refuse(FIELD, "the model's API cannot be made to call any one of several tools"),
+        },
+        ToolChoice::Tool(_) if forcing == ToolForcing::Never => {
+            writing.losses.refuse(FIELD, "the model's API cannot be made to call a certain tool")
+        }
+        ToolChoice::Tool(wanted) => {
+            let custom = |t: &Tool| matches!(&t.kind, ToolKind::Custom { name, .. } if name == wanted);
+            Ok(named(wanted, request.tools.iter().any(custom)))
+        }
+        ToolChoice::Native(value) if writing.at_home() => Ok(value.clone()),
+        ToolChoice::Native(_) => {
+            writing.losses.refuse(FIELD, "only the API that this choice was written for understands it")
+        }
+    }
+}
+
+fn named(name: &str, custom: bool) -> Value {
+    let kind = if custom { "custom" } else { "function" };
+    json!({"type": kind, kind: {"name": name}})
+}

@@ -1,0 +1,328 @@
+use super::*;
+use crate::chat::{
+    CacheMark, Citation, Content, Effort, Format, Media, MediaKind, Message, Part, Request, Role, Signature, Source,
+    Thinking, Tool, ToolCall, ToolChoice, ToolKind, ToolResult,
+};
+use crate::dialect::openai::{decode_request, encode_request};
+use crate::dialect::{Encoded, Inexpressible};
+use crate::registry::{Capabilities, Dialect, ThinkingSwitch, ToolForcing};
+use serde_json::json;
+
+/// A look-alike that takes next to nothing.
+const BARE: Quirks = Quirks {
+    names: false,
+    json_schema: false,
+    json_object: false,
+    tool_choice: ToolForcing::Never,
+    parallel_tool_calls: false,
+    strict_tools: false,
+    reasoning_effort: false,
+    stream_options: false,
+    seed: None,
+    penalties: false,
+    logprobs: false,
+    n: false,
+    user: false,
+    ..Quirks::LOOK_ALIKE
+};
+
+fn ask(messages: Vec<Message>) -> Request {
+    Request { messages, ..Request::new(Dialect::Anthropic, "claude") }
+}
+
+fn user(parts: Vec<Part>) -> Message {
+    Message::new(Role::User, parts)
+}
+
+fn function(name: &str) -> Tool {
+    let kind = ToolKind::Function { name: name.into(), description: None, schema: None, strict: Some(true) };
+    Tool { kind, cache: None, extras: Default::default() }
+}
+
+fn write(request: &Request, quirks: Quirks) -> Result<(Value, Vec<String>), Inexpressible> {
+    encode_request(request, &target(quirks)).map(|e| (json(&e.body), e.dropped))
+}
+
+fn written(request: &Request, quirks: Quirks) -> (Value, Vec<String>) {
+    write(request, quirks).unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+fn refused(request: &Request, quirks: Quirks) -> String {
+    write(request, quirks).expect_err("it is refused").field
+}
+
+#[test]
+fn fields_that_are_not_taken_are_named() {
+    let body = json!({"model": "m", "messages": [{"role": "developer", "content": "d", "name": "op"}],
+        "temperature": 1.5, "top_p": 0.5, "top_k": 3, "seed": 1, "n": 2, "logprobs": true, "top_logprobs": 1,
+        "frequency_penalty": 1, "presence_penalty": 1, "user": "u", "verbosity": "low", "reasoning_effort": "low",
+        "max_tokens": 100, "stream": true, "tools": [{"type": "function", "function": {"name": "f", "strict": true}}],
+        "parallel_tool_calls": false});
+    let request = decode_request(body.to_string().as_bytes()).unwrap();
+    let (body, dropped) = written(&request, BARE);
+    let want = json!({"model": "gpt-5.5", "messages": [{"role": "system", "content": "d"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "max_tokens": 100, "temperature": 1.5, "top_p": 0.5, "stream": true});
+    assert_eq!(body, want);
+    let names = [
+        "messages[].name",
+        "tools[].strict",
+        "parallel_tool_calls",
+        "top_k",
+        "frequency_penalty",
+        "presence_penalty",
+        "seed",
+        "n",
+        "logprobs",
+        "reasoning_effort",
+        "verbosity",
+        "user",
+    ];
+    assert_eq!(dropped, names);
+    let strict = Target { strict: true, ..target(BARE) };
+    assert_eq!(encode_request(&request, &strict).unwrap_err().field, "messages[].name");
+    // Sampling that the endpoint refuses, and a cap of ours.
+    let limited = Target { no_sampling: true, cap: Some(60), ..target(Quirks { seed: Some("random_seed"), ..ALL }) };
+    let Encoded { body, dropped, .. } = encode_request(&request, &limited).unwrap();
+    let body = json(&body);
+    assert_eq!((&body["max_completion_tokens"], &body["random_seed"]), (&json!(60), &json!(1)));
+    assert_eq!(dropped, ["temperature", "top_p", "top_k"]);
+    assert_eq!(body["stream_options"], json!({"include_usage": true}));
+}
+
+#[test]
+fn what_belongs_to_another_dialect_stays_behind() {
+    let mut request = ask(vec![user(vec![Part::text("x"), Content::Native(json!({"type": "search_result"})).into()])]);
+    request.extras = json!({"metadata": {"a": "b"}, "container": "c"}).as_object().unwrap().clone();
+    request.messages[0].extras = json!({"id": "m1"}).as_object().unwrap().clone();
+    request.messages[0].parts[0].extras = json!({"odd": 1}).as_object().unwrap().clone();
+    let native = ToolKind::Native(json!({"type": "bash_20250124"}));
+    request.tools = vec![Tool { kind: native, cache: None, extras: Default::default() }];
+    request.tool_choice = Some(ToolChoice::Auto);
+    let (body, dropped) = written(&request, Quirks::OPENAI);
+    assert_eq!(body, json!({"model": "gpt-5.5", "messages": [{"role": "user", "content": "x"}]}));
+    let names = [
+        "messages[].content[].odd",
+        "messages[].content[].search_result",
+        "messages[].id",
+        "tools[].bash_20250124",
+        "metadata",
+        "container",
+    ];
+    assert_eq!(dropped, names);
+    // The Responses API has some fields by the same name.
+    request.origin = Dialect::Responses;
+    let (body, dropped) = written(&request, Quirks::OPENAI);
+    assert_eq!(body["metadata"], json!({"a": "b"}));
+    assert!(dropped.contains(&"container".to_owned()) && !dropped.contains(&"metadata".to_owned()));
+    let (body, dropped) = written(&request, Quirks::LOOK_ALIKE);
+    assert!(body.get("metadata").is_none() && dropped.contains(&"metadata".to_owned()));
+    request.tool_choice = Some(ToolChoice::Native(json!({"type": "x"})));
+    assert_eq!(refused(&request, ALL), "tool_choice");
+}
+
+#[test]
+fn tools_are_forced_where_they_can_be() {
+    let mut request = ask(vec![user(vec![Part::text("x")])]);
+    request.tools = vec![function("f")];
+    let choice =
+        |request: &Request, tool_choice| written(request, Quirks { tool_choice, ..ALL }).0["tool_choice"].clone();
+    let named = json!({"type": "function", "function": {"name": "f"}});
+    request.tool_choice = Some(ToolChoice::Required);
+    assert_eq!(choice(&request, ToolForcing::Any), "required");
+    assert_eq!(choice(&request, ToolForcing::Named), named);
+    assert_eq!(refused(&request, BARE), "tool_choice");
+    request.tools.push(function("g"));
+    assert_eq!(refused(&request, Quirks { tool_choice: ToolForcing::Named, ..ALL }), "tool_choice");
+    request.tool_choice = Some(ToolChoice::Tool("f".into()));
+    assert_eq!(choice(&request, ToolForcing::Named), named);
+    assert_eq!(refused(&request, BARE), "tool_choice");
+    // Tools that must not be called are not offered to whoever cannot be told.
+    request.tool_choice = Some(ToolChoice::None);
+    assert_eq!(choice(&request, ToolForcing::Any), "none");
+    let (body, _) = written(&request, BARE);
+    assert!(body.get("tools").is_none() && body.get("tool_choice").is_none());
+    let kind = ToolKind::Custom { name: "c".into(), description: None, format: None };
+    request.tools = vec![Tool { kind, cache: None, extras: Default::default() }];
+    request.tool_choice = None;
+    assert_eq!(refused(&request, BARE), "tools[0]");
+}
+
+#[test]
+fn json_output_is_native_or_a_forced_tool() {
+    let mut request = ask(vec![user(vec![Part::text("x")])]);
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+    let format = |schema: &Value| Format::JsonSchema {
+        name: Some("my answer".into()),
+        description: None,
+        schema: schema.clone(),
+        strict: Some(true),
+    };
+    request.format = format(&schema);
+    let (body, _) = written(&request, ALL);
+    let native = json!({"type": "json_schema", "json_schema": {"name": "my_answer", "schema": schema, "strict": true}});
+    assert_eq!(body["response_format"], native);
+    let forced = Quirks { json_schema: false, ..ALL };
+    let encoded = encode_request(&request, &target(forced)).unwrap();
+    let body = json(&encoded.body);
+    assert_eq!(
+        (encoded.json_tool.as_deref(), &body["tool_choice"]["function"]["name"]),
+        (Some("my_answer"), &json!("my_answer"))
+    );
+    assert_eq!((&body["tools"][0]["function"]["parameters"], body.get("response_format")), (&schema, None));
+    assert_eq!(refused(&request, BARE), "response_format");
+    request.tools = vec![function("f")];
+    assert_eq!(refused(&request, forced), "response_format");
+    request.tools.clear();
+    request.format = format(&json!({"type": "array"}));
+    assert_eq!(refused(&request, forced), "response_format");
+    request.format = Format::JsonObject;
+    let (body, _) = written(&request, Quirks { json_object: false, ..ALL });
+    assert_eq!(body["response_format"]["json_schema"]["schema"], json!({"type": "object"}));
+    assert_eq!(refused(&request, BARE), "response_format");
+}
+
+#[test]
+fn reasoning_is_asked_for_in_the_targets_words() {
+    let thinking = |enabled, effort, budget_tokens, show| Thinking { enabled, effort, budget_tokens, show };
+    let on = thinking(Some(true), None, Some(31_999), None);
+    let off = thinking(Some(false), None, None, None);
+    let max = thinking(None, Some(Effort::Max), None, Some(false));
+    let minimal = thinking(None, Some(Effort::Minimal), None, None);
+    let bare = thinking(Some(true), None, None, None);
+    let with = |switch| Quirks { thinking: switch, ..Quirks::LOOK_ALIKE };
+    let cases = [
+        (&on, Quirks::OPENAI, json!({"reasoning_effort": "high"}), false),
+        (&off, Quirks::OPENAI, json!({"reasoning_effort": "none"}), false),
+        (&max, Quirks::OPENAI, json!({"reasoning_effort": "max"}), false),
+        (&bare, Quirks::OPENAI, json!({"reasoning_effort": "medium"}), false),
+        (&max, Quirks::LOOK_ALIKE, json!({"reasoning_effort": "high"}), false),
+        (&minimal, Quirks::LOOK_ALIKE, json!({"reasoning_effort": "low"}), false),
+        (&off, Quirks::LOOK_ALIKE, json!({}), true),
+        (&on, BARE, json!({}), true),
+        (&off, with(ThinkingSwitch::Kind), json!({"thinking": {"type": "disabled"}}), false),
+        (&on, with(ThinkingSwitch::Kind), json!({"thinking": {"type": "enabled"}, "reasoning_effort": "high"}), false),
+        (&on, Quirks { thinking: ThinkingSwitch::Kind, ..BARE }, json!({"thinking": {"type": "enabled"}}), false),
+        (&on, with(ThinkingSwitch::Flag), json!({"enable_thinking": true, "thinking_budget": 31_999}), false),
+        (&off, with(ThinkingSwitch::Flag), json!({"enable_thinking": false}), false),
+        (&on, with(ThinkingSwitch::Object), json!({"reasoning": {"max_tokens": 31_999}}), false),
+        (&off, with(ThinkingSwitch::Object), json!({"reasoning": {"enabled": false}}), false),
+        (&max, with(ThinkingSwitch::Object), json!({"reasoning": {"effort": "max", "exclude": true}}), false),
+    ];
+    for (thinking, quirks, want, lost) in cases {
+        let mut request = ask(vec![user(vec![Part::text("x")])]);
+        request.reasoning = Some(thinking.clone());
+        let (mut body, dropped) = written(&request, quirks);
+        patch(&mut body, "/model", Value::Null);
+        patch(&mut body, "/messages", Value::Null);
+        assert_eq!((body, !dropped.is_empty()), (want, lost), "{thinking:?} {quirks:?}");
+    }
+    let mut request = ask(vec![user(vec![Part::text("x")])]);
+    request.reasoning = Some(on);
+    let unable = Target { capabilities: Some(Capabilities::TOOLS), ..target(Quirks::OPENAI) };
+    assert_eq!(encode_request(&request, &unable).unwrap().dropped, ["reasoning"]);
+}
+
+#[test]
+fn thoughts_are_given_back_where_they_are_wanted() {
+    let signature = |dialect, value: &str| Some(Signature { dialect, value: value.into(), id: None });
+    let reasoning = |text: &str, redacted| Content::Reasoning { text: text.into(), summary: false, redacted };
+    let parts = vec![
+        Part { signature: signature(Dialect::Anthropic, "S"), ..reasoning("Hm.", false).into() },
+        Part { signature: signature(Dialect::Anthropic, "R"), ..reasoning("", true).into() },
+        Part::text("Yes."),
+    ];
+    let request = ask(vec![Message::new(Role::Assistant, parts), user(vec![Part::text("x")])]);
+    let (body, dropped) = written(&request, Quirks::OPENAI);
+    assert_eq!(body["messages"][0], json!({"role": "assistant", "content": "Yes."}));
+    assert_eq!(dropped, ["reasoning"]);
+    let (body, dropped) = written(&request, Quirks { thoughts: Thoughts::Content, ..Quirks::LOOK_ALIKE });
+    assert_eq!(body["messages"][0]["reasoning_content"], "Hm.");
+    assert_eq!(dropped, ["reasoning"]);
+    let (body, dropped) = written(&request, ALL);
+    assert_eq!(body["messages"][0]["reasoning_details"][1]["data"], "R");
+    assert!(dropped.is_empty());
+    // A turn of thoughts alone leaves nothing behind.
+    let alone = vec![reasoning("Hm.", false).into()];
+    let request = ask(vec![user(vec![Part::text("x")]), Message::new(Role::Assistant, alone)]);
+    assert_eq!(written(&request, Quirks::OPENAI).0["messages"], json!([{"role": "user", "content": "x"}]));
+}
+
+#[test]
+fn tool_results_come_first_and_keep_their_pictures() {
+    let call = |id: &str| -> Part {
+        Content::ToolCall(ToolCall { id: id.into(), name: "look".into(), arguments: String::new(), custom: false })
+            .into()
+    };
+    let source = Source::Data { mime: "image/png".into(), base64: "QUJD".into() };
+    let image = Content::Media(Media { kind: MediaKind::Image, source, name: None, detail: None });
+    let result = |id: &str, parts: Vec<Part>, is_error| -> Part {
+        Content::ToolResult(ToolResult { call_id: id.into(), name: None, parts, is_error, custom: false }).into()
+    };
+    let answers = vec![
+        Part::text("And now?"),
+        result("a", vec![image.clone().into()], false),
+        result("b", vec![Part::text("no such file")], true),
+        result("c", vec![Part::text("error: gone")], true),
+    ];
+    let request = ask(vec![
+        Message::new(Role::Assistant, vec![call("a"), call("b"), call("c")]),
+        user(answers),
+        Message::new(Role::Assistant, vec![call("d")]),
+        user(vec![result("d", vec![Part::text("see"), image.into()], false)]),
+    ]);
+    let (body, dropped) = written(&request, Quirks::OPENAI);
+    assert!(dropped.is_empty());
+    assert_eq!(body["messages"][0]["tool_calls"][0]["function"]["arguments"], "{}");
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}});
+    let label = |id: &str| json!({"type": "text", "text": format!("Output of the tool call {id}:")});
+    let want = json!([
+        {"role": "tool", "tool_call_id": "a", "content": "The output is attached to the next message of the user."},
+        {"role": "tool", "tool_call_id": "b", "content": "Error: no such file"},
+        {"role": "tool", "tool_call_id": "c", "content": "error: gone"},
+        {"role": "user", "content": [label("a"), picture, {"type": "text", "text": "And now?"}]},
+    ]);
+    assert_eq!(body["messages"].as_array().unwrap()[1..5], *want.as_array().unwrap());
+    let want = json!([
+        {"role": "tool", "tool_call_id": "d", "content": "see"},
+        {"role": "user", "content": [label("d"), picture]},
+    ]);
+    assert_eq!(body["messages"].as_array().unwrap()[6..], *want.as_array().unwrap());
+}
+
+#[test]
+fn content_takes_the_targets_form() {
+    let mut cached = Part::text("b");
+    cached.cache = Some(CacheMark { ttl: None });
+    let citation =
+        Citation { origin: Dialect::Anthropic, url: None, title: None, quote: None, range: None, native: Value::Null };
+    let cited = Content::Text { text: "c".into(), citations: vec![citation] }.into();
+    let refusal = Content::Refusal("No.".into()).into();
+    let assistant = Message::new(Role::Assistant, vec![cited, refusal]);
+    let mut request = ask(vec![Message::new(Role::System, vec![Part::text("a"), cached]), assistant]);
+    let (body, dropped) = written(&request, Quirks::LOOK_ALIKE);
+    let want = json!([{"role": "system", "content": "a\n\nb"}, {"role": "assistant", "content": "c\n\nNo."}]);
+    assert_eq!((&body["messages"], dropped), (&want, vec!["cache_control".to_owned(), "citations".into()]));
+    let (body, _) = written(&request, ALL);
+    assert_eq!(body["messages"][0]["content"][1]["cache_control"], json!({"type": "ephemeral"}));
+    assert_eq!((&body["messages"][1]["content"], &body["messages"][1]["refusal"]), (&json!("c"), &json!("No.")));
+    // Media that cannot be taken is refused, and the way out is said.
+    let url = |kind| {
+        let source = Source::Url { url: "https://example.com/x".into(), mime: None };
+        Content::Media(Media { kind, source, name: None, detail: None }).into()
+    };
+    for kind in [MediaKind::Video, MediaKind::Audio, MediaKind::Document] {
+        request.messages = vec![user(vec![url(kind)])];
+        assert_eq!(refused(&request, Quirks::OPENAI), "messages[].content", "{kind:?}");
+    }
+    request.messages = vec![Message::new(Role::Assistant, vec![url(MediaKind::Image)])];
+    assert_eq!(refused(&request, Quirks::OPENAI), "messages[].images");
+    let notes = Media {
+        kind: MediaKind::Document,
+        source: Source::Text("line".into()),
+        name: Some("notes".into()),
+        detail: None,
+    };
+    request.messages = vec![user(vec![Content::Media(notes).into()])];
+    assert_eq!(written(&request, Quirks::OPENAI).0["messages"][0]["content"], "notes:\n\nline");
+}
