@@ -80,7 +80,18 @@ impl Account {
         record: RequestRecord,
     ) -> Self {
         let dropped = Vec::new();
-        Self { state, snapshot, decision, client, dropped, profile, arrival, record: Some(Box::new(record)), current: None, last: None }
+        Self {
+            state,
+            snapshot,
+            decision,
+            client,
+            dropped,
+            profile,
+            arrival,
+            record: Some(Box::new(record)),
+            current: None,
+            last: None,
+        }
     }
 
     /// The attempts that ended, in order.

@@ -142,7 +142,13 @@ mod tests {
 
     fn entry(body: &'static str) -> Entry {
         let name = HeaderValue::from_static("m");
-        Entry { body: Bytes::from_static(body.as_bytes()), stream: false, model: name.clone(), provider: name, usage: None }
+        Entry {
+            body: Bytes::from_static(body.as_bytes()),
+            stream: false,
+            model: name.clone(),
+            provider: name,
+            usage: None,
+        }
     }
 
     fn at(seconds: u64) -> Instant {

@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicU32;
 use waypost_core::config::Config;
 use waypost_core::health::{EndpointHealth, ExpectedOutput, PRIOR_OUTPUT_TOKENS, TokenFactor};
 use waypost_core::policy::{Policy, Strategy};
-use waypost_core::route::{Decision, Level};
 use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status, Usage};
+use waypost_core::route::{Decision, Level};
 use waypost_core::units::NanoUsd;
 
 /// One version of the configuration, ready to serve.

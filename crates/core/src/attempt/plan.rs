@@ -285,9 +285,8 @@ impl<'a> Plan<'a> {
             return GiveUp::Budget;
         }
         let endpoints = self.candidates.iter().flat_map(|c| c.endpoints);
-        let inexpressible = |e: &EndpointIx| {
-            self.skipped.iter().any(|(a, s)| a.endpoint == *e && *s == Skip::Inexpressible)
-        };
+        let inexpressible =
+            |e: &EndpointIx| self.skipped.iter().any(|(a, s)| a.endpoint == *e && *s == Skip::Inexpressible);
         if endpoints.clone().next().is_some() && endpoints.clone().all(inexpressible) {
             return GiveUp::Inexpressible;
         }

@@ -130,7 +130,8 @@ fn stdin() -> Result<String, Failure> {
 fn local(config: &ConfigArg, body: Bytes) -> Result<Value, Failure> {
     let (config, _) = file::load(config)?;
     let snapshot = Arc::new(Snapshot::build(config, None)?);
-    let prepared = proxy::prepare(snapshot, (proxy::Call::Chat, Dialect::OpenAi), None, HeaderMap::new(), body).map_err(|e| vec![e.message])?;
+    let prepared = proxy::prepare(snapshot, (proxy::Call::Chat, Dialect::OpenAi), None, HeaderMap::new(), body)
+        .map_err(|e| vec![e.message])?;
     let (decision, _) = prepared.decide(&Clock::default(), RequestId(0));
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     explained.state = Some("cold");

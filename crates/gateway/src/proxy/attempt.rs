@@ -2,8 +2,8 @@
 //! first real output has come. Nothing is sent downstream before that.
 
 use super::Run;
-use super::outgoing::{self, Outgoing};
 use super::cached::Recorder;
+use super::outgoing::{self, Outgoing};
 use super::prepare::Call;
 use super::reply::{self, Reply, Whole};
 use super::stream::StreamBody;
@@ -79,7 +79,14 @@ pub(super) struct Begun {
 
 impl Answer {
     /// The reply downstream: settles a whole answer, hands a stream its account.
-    pub(super) fn reply(self, run: &Run<'_>, mut account: Account, attempts: u32, permit: Permit, recorder: Option<Recorder>) -> Reply {
+    pub(super) fn reply(
+        self,
+        run: &Run<'_>,
+        mut account: Account,
+        attempts: u32,
+        permit: Permit,
+        recorder: Option<Recorder>,
+    ) -> Reply {
         let state = run.state;
         match self {
             Self::Whole { body, usage } => {

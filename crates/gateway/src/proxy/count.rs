@@ -21,12 +21,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 const MOST_ANSWER: usize = 64 << 10;
 
 /// Input tokens of a request at the model that would answer it.
-pub async fn count_tokens(
-    state: &State,
-    pool: &Arc<Pool>,
-    id: RequestId,
-    prepared: &Prepared,
-) -> Result<u64, Error> {
+pub async fn count_tokens(state: &State, pool: &Arc<Pool>, id: RequestId, prepared: &Prepared) -> Result<u64, Error> {
     let (decision, _) = prepared.decide(&state.clock, id);
     if let Some(refusal) = decision.refusal {
         return Err(refusal.into());

@@ -18,28 +18,34 @@ pub use stream::StreamBody;
 use crate::account::Account;
 use crate::admission::Permit;
 use crate::app::State;
+use crate::cache::Found;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::live::LiveView;
 use crate::store::{RequestOutcome, RequestRecord};
 use crate::upstream::Pool;
-use crate::cache::Found;
 use attempt::{Brought, Exchange};
 use cached::Recorder;
-use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
-use std::sync::atomic::Ordering;
 use outgoing::Unsayable;
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use waypost_core::attempt::{CandidatePlan, Limits, Plan, Skip, Step};
 use waypost_core::chat;
-use waypost_core::policy::Translation;
 use waypost_core::dialect::Malformed;
+use waypost_core::policy::Translation;
 use waypost_core::registry::EndpointIx;
 use waypost_core::route::{Ask, Decision, decide};
 use waypost_core::units::{Instant, RequestId, Rng};
 
 /// One request, read and prepared, to its answer.
-pub async fn answer(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival: Instant, prepared: Prepared) -> Reply {
+pub async fn answer(
+    state: &Arc<State>,
+    pool: &Arc<Pool>,
+    id: RequestId,
+    arrival: Instant,
+    prepared: Prepared,
+) -> Reply {
     let execution = &prepared.snapshot.config.execution;
     let total = prepared.hints.deadline.map_or(execution.total_timeout, |d| d.min(execution.total_timeout));
     let deadline = arrival + total;
@@ -53,14 +59,8 @@ pub async fn answer(state: &Arc<State>, pool: &Arc<Pool>, id: RequestId, arrival
     let (decision, mut rng) = prepared.decide(&state.clock, id);
     let record = record(&prepared, &decision, id);
     let snapshot = prepared.snapshot.clone();
-    let account = Account::open(
-        state.clone(),
-        snapshot,
-        decision,
-        (prepared.client, prepared.profile.clone()),
-        arrival,
-        record,
-    );
+    let account =
+        Account::open(state.clone(), snapshot, decision, (prepared.client, prepared.profile.clone()), arrival, record);
     let strict = account.decision.translation == Translation::Strict;
     let run = Run { state, pool, id, prepared: &prepared, deadline, strict, canonical: OnceLock::new() };
     run.run(account, permit, &mut rng).await
@@ -140,9 +140,11 @@ impl Run<'_> {
             let now = self.state.clock.instant();
             match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
                 Step::Wait { until } => tokio::time::sleep_until(self.state.clock.timer(until)).await,
-                Step::GiveUp(how) => return {
-                    return give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit);
-                },
+                Step::GiveUp(how) => {
+                    return {
+                        return give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit);
+                    };
+                }
                 Step::Try(attempt) => {
                     let mut outgoing = match self.outgoing(&attempt, &account.decision.candidates[attempt.candidate]) {
                         Ok(outgoing) => outgoing,

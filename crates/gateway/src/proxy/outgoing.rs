@@ -152,5 +152,8 @@ impl Prepared {
 
 /// Those of a client's headers that belong to Anthropic's API.
 pub(super) fn of_the_api(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    ANTHROPIC.into_iter().flat_map(|name| headers.get_all(&name).iter().map(move |v| (name.clone(), v.clone()))).collect()
+    ANTHROPIC
+        .into_iter()
+        .flat_map(|name| headers.get_all(&name).iter().map(move |v| (name.clone(), v.clone())))
+        .collect()
 }

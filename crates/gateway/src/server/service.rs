@@ -162,7 +162,7 @@ fn simple(
             Some("") if is_get => Ok(Some(edge::models(snapshot, key, headers))),
             Some(id) if is_get && id.len() > 1 && id.starts_with('/') => {
                 edge::model(snapshot, key, headers, &id[1..]).map(Some)
-            },
+            }
             _ => Err(no_such_path(request.method(), path)),
         };
     }

@@ -60,7 +60,8 @@ async fn keys_share_answers_only_where_the_route_says_so() {
 
 #[tokio::test]
 async fn errors_cuts_and_empty_answers_are_never_kept() {
-    let empty = r#"{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"stop"}]}"#;
+    let empty =
+        r#"{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"stop"}]}"#;
     let cut = || Script::events().event(ROLE).event(&delta("x")).then(Act::Close);
     let cases: [(Value, Script); 4] = [
         (ask("route/r"), Script::error(400, "bad")),
@@ -87,7 +88,9 @@ async fn a_crowd_makes_one_call() {
     let crowd: Vec<_> = (0..20)
         .map(|_| {
             let (address, body) = (gateway.address(), body.clone());
-            tokio::spawn(async move { Client::connect(address).await.open(chat_request(&[], body)).await.whole().await })
+            tokio::spawn(
+                async move { Client::connect(address).await.open(chat_request(&[], body)).await.whole().await },
+            )
         })
         .collect();
     upstream.until("the first request", |s| s.requests.len() == 1).await;

@@ -85,7 +85,10 @@ async fn models_are_listed_in_the_clients_form() {
         }
     };
     let page = get("/v1/models", true).await;
-    assert_eq!((&page["data"][0]["type"], &page["data"][0]["id"], &page["has_more"]), (&json!("model"), &json!("a"), &json!(false)));
+    assert_eq!(
+        (&page["data"][0]["type"], &page["data"][0]["id"], &page["has_more"]),
+        (&json!("model"), &json!("a"), &json!(false))
+    );
     assert_eq!(page["first_id"], "a");
     assert_eq!(get("/v1/models/a", true).await["display_name"], "a");
     assert_eq!(get("/v1/models", false).await["object"], "list");

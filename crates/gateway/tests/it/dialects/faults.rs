@@ -38,12 +38,12 @@ async fn a_200_that_is_no_answer_is_an_upstream_error() {
         ("html as json", false, Script::json(200, "<html>hello</html>")),
         ("empty", false, Script::json(200, "")),
         ("no message", false, Script::json(200, "{}")),
-        ("error inside", false, Script::json(200, r#"{"type":"error","error":{"type":"api_error","message":"broken"}}"#)),
         (
-            "compressed",
+            "error inside",
             false,
-            Script::body(200, &[json_type[0], ("content-encoding", "gzip")], [0x1f, 0x8b, 8, 0]),
+            Script::json(200, r#"{"type":"error","error":{"type":"api_error","message":"broken"}}"#),
         ),
+        ("compressed", false, Script::body(200, &[json_type[0], ("content-encoding", "gzip")], [0x1f, 0x8b, 8, 0])),
         ("started twice", true, script(&twice)),
         ("an event too large", true, Script::events().chunk(huge).end()),
         ("not json", true, Script::events().chunk("event: message_start\ndata: {oops\n\n").end()),
@@ -93,16 +93,38 @@ async fn our_own_errors_are_in_the_clients_form() {
     // (headers, body, status, code, Anthropic's type)
     let cases = [
         (&unknown[..], ask("anthropic", "a", false), 401, "invalid_api_key", "authentication_error"),
-        (&known[..], json!({"model": "nobody", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}), 404, "model_not_found", "not_found_error"),
+        (
+            &known[..],
+            json!({"model": "nobody", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}),
+            404,
+            "model_not_found",
+            "not_found_error",
+        ),
         (&known[..], json!({"model": "a", "max_tokens": 1}), 400, "invalid_request", "invalid_request_error"),
-        (&known[..], json!({"model": "a", "max_tokens": 1, "messages": [{"role": "wizard", "content": "x"}]}), 400, "invalid_request", "invalid_request_error"),
-        (&known[..], json!({"model": "a", "max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]}]}), 400, "invalid_request", "invalid_request_error"),
+        (
+            &known[..],
+            json!({"model": "a", "max_tokens": 1, "messages": [{"role": "wizard", "content": "x"}]}),
+            400,
+            "invalid_request",
+            "invalid_request_error",
+        ),
+        (
+            &known[..],
+            json!({"model": "a", "max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}]}]}),
+            400,
+            "invalid_request",
+            "invalid_request_error",
+        ),
     ];
     for (headers, body, status, code, kind) in cases {
         let reply = post(&gateway, "anthropic", headers, &body).await;
         let error = reply.json();
         assert_eq!(reply.status, status, "{body}: {error}");
-        assert_eq!((&error["type"], &error["error"]["type"], &error["error"]["code"]), (&json!("error"), &json!(kind), &json!(code)), "{body}: {error}");
+        assert_eq!(
+            (&error["type"], &error["error"]["type"], &error["error"]["code"]),
+            (&json!("error"), &json!(kind), &json!(code)),
+            "{body}: {error}"
+        );
     }
     assert_eq!(upstream.count(), 0);
 }

@@ -46,7 +46,12 @@ async fn every_client_gets_a_stream_from_every_provider() {
 async fn the_request_arrives_in_the_providers_own_form() {
     // (provider, path, header of the key, where the system prompt stands)
     let cases = [
-        ("openai", "POST /v1/chat/completions HTTP/1.1", ("authorization", "Bearer sk-provider-a"), "/messages/0/content"),
+        (
+            "openai",
+            "POST /v1/chat/completions HTTP/1.1",
+            ("authorization", "Bearer sk-provider-a"),
+            "/messages/0/content",
+        ),
         ("responses", "POST /v1/responses HTTP/1.1", ("authorization", "Bearer sk-provider-a"), "/instructions"),
         ("anthropic", "POST /v1/messages HTTP/1.1", ("x-api-key", "sk-provider-a"), "/system"),
         (
@@ -149,28 +154,30 @@ async fn what_a_target_cannot_say_is_dropped_by_name_or_refused() {
 async fn tools_cross_with_ids_order_and_argument_bytes() {
     let upstream = Upstream::start().await;
     let call = |i: u32, id: &str, name: &str, args: &[&str]| {
-        let mut all = vec![json!({"index": i, "id": id, "type": "function", "function": {"name": name, "arguments": ""}})];
+        let mut all =
+            vec![json!({"index": i, "id": id, "type": "function", "function": {"name": name, "arguments": ""}})];
         all.extend(args.iter().map(|a| json!({"index": i, "function": {"arguments": a}})));
         all
     };
     let deltas = [call(0, "call_b", "second", &["{\"x\" :", " 1.0}"]), call(1, "call_a", "first", &["{}"])].concat();
     let mut script = Script::events();
     for delta in deltas {
-        script = script.event(&json!({"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]}).to_string());
+        script =
+            script.event(&json!({"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]}).to_string());
     }
-    let script = script
-        .event(r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#)
-        .done()
-        .end();
+    let script =
+        script.event(r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#).done().end();
     upstream.then_always(script);
     let gateway = Gateway::start(&chain(&[("openai", &upstream)], ""));
     let reply = post(&gateway, "anthropic", &[], &ask("anthropic", "a", true)).await;
     let all = events(&reply);
-    let starts: Vec<_> = all.iter().filter(|e| e["type"] == "content_block_start").map(|e| e["content_block"].clone()).collect();
+    let starts: Vec<_> =
+        all.iter().filter(|e| e["type"] == "content_block_start").map(|e| e["content_block"].clone()).collect();
     assert_eq!(starts.len(), 2, "no empty text block: {}", reply.text());
     assert_eq!((&starts[0]["id"], &starts[0]["name"]), (&json!("call_b"), &json!("second")));
     assert_eq!((&starts[1]["id"], &starts[1]["name"]), (&json!("call_a"), &json!("first")));
-    let args: String = all.iter().filter(|e| e["index"] == 0).filter_map(|e| e["delta"]["partial_json"].as_str()).collect();
+    let args: String =
+        all.iter().filter(|e| e["index"] == 0).filter_map(|e| e["delta"]["partial_json"].as_str()).collect();
     assert_eq!(args, "{\"x\" : 1.0}");
     let stop = all.iter().find(|e| e["type"] == "message_delta").unwrap();
     assert_eq!(stop["delta"]["stop_reason"], "tool_use");

@@ -16,7 +16,9 @@ pub(super) const PROVIDERS: [&str; 4] = ["openai", "responses", "anthropic", "ge
 /// A request of each client's dialect.
 pub(super) fn ask(client: &str, model: &str, stream: bool) -> Value {
     let mut body = match client {
-        "openai" => json!({"model": model, "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say hello."}]}),
+        "openai" => {
+            json!({"model": model, "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say hello."}]})
+        }
         "responses" => json!({"model": model, "instructions": "Be brief.", "input": "Say hello."}),
         "anthropic" => {
             json!({"model": model, "max_tokens": 50, "system": "Be brief.", "messages": [{"role": "user", "content": "Say hello."}]})
@@ -96,10 +98,18 @@ pub(super) fn usage(client: &str, reply: &Reply) -> (u64, u64) {
 /// A whole answer of a provider; 100 tokens in, 20 out.
 pub(super) fn answer(provider: &str, text: &str) -> Value {
     match provider {
-        "openai" => json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "up", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}}),
-        "responses" => json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "up", "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": text, "annotations": []}]}], "usage": {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}}),
-        "anthropic" => json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "up", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": 100, "output_tokens": 20}}),
-        "gemini" => json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}], "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120}, "modelVersion": "up", "responseId": "r1"}),
+        "openai" => {
+            json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "up", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}})
+        }
+        "responses" => {
+            json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "up", "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": text, "annotations": []}]}], "usage": {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}})
+        }
+        "anthropic" => {
+            json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "up", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": 100, "output_tokens": 20}})
+        }
+        "gemini" => {
+            json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}], "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120}, "modelVersion": "up", "responseId": "r1"})
+        }
         other => panic!("{other}"),
     }
 }
@@ -110,7 +120,11 @@ pub(super) fn stream(provider: &str, parts: &[&str]) -> Vec<String> {
     let named = |v: Value| format!("event: {}\ndata: {v}\n\n", v["type"].as_str().expect("a type"));
     match provider {
         "openai" => {
-            let chunk = |delta: Value, finish: Value| data(json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}));
+            let chunk = |delta: Value, finish: Value| {
+                data(
+                    json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}),
+                )
+            };
             let mut all = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
             all.extend(parts.iter().map(|p| chunk(json!({"content": p}), Value::Null)));
             all.push(chunk(json!({}), json!("stop")));
@@ -136,7 +150,9 @@ pub(super) fn stream(provider: &str, parts: &[&str]) -> Vec<String> {
                 json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "up", "content": [], "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 100, "output_tokens": 1}}}),
                 json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
             ];
-            all.extend(parts.iter().map(|p| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": p}})));
+            all.extend(parts.iter().map(
+                |p| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": p}}),
+            ));
             all.push(json!({"type": "content_block_stop", "index": 0}));
             all.push(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": {"output_tokens": 20}}));
             all.push(json!({"type": "message_stop"}));
@@ -166,9 +182,16 @@ pub(super) fn chain(upstreams: &[(&str, &Upstream)], more: &str) -> String {
             "gemini" => upstream.url().replace("/v1", "/v1beta"),
             _ => upstream.url(),
         };
-        providers += &format!("  p{name}: {{ dialect: {dialect}, base_url: '{url}', api_key: 'sk-provider-{name}' }}\n");
-        models += &format!("  {name}: {{ endpoints: [{{ provider: p{name}, name: up-{name} }}], price: {{ input: {}, output: 1 }} }}\n", i + 1);
+        providers +=
+            &format!("  p{name}: {{ dialect: {dialect}, base_url: '{url}', api_key: 'sk-provider-{name}' }}\n");
+        models += &format!(
+            "  {name}: {{ endpoints: [{{ provider: p{name}, name: up-{name} }}], price: {{ input: {}, output: 1 }} }}\n",
+            i + 1
+        );
         names.push(name);
     }
-    format!("providers:\n{providers}models:\n{models}routes:\n  r: {{ strategy: cost, candidates: [{}]{more} }}\n", names.join(", "))
+    format!(
+        "providers:\n{providers}models:\n{models}routes:\n  r: {{ strategy: cost, candidates: [{}]{more} }}\n",
+        names.join(", ")
+    )
 }
