@@ -1,82 +1,36 @@
-//! STUB
+//! Anthropic Messages: of version 2023-06-01, and of 2026-10-21, which has no sampling parameters.
+//!
+//! What a request or answer says is kept as JSON values, with these normal forms: a lone plain text is a string and not
+//! a list of one block, members that are null or at their default (`stream: false`, `is_error: false`,
+//! `"type": "custom"` of a tool) are left out, token counts of the cache are always written. A stream's consecutive
+//! blocks of text are one. Blocks that only this API knows (server tools and their results, search results) are native.
+//!
+//! Signatures of other dialects travel in `signature` and `data` of thinking blocks. One that belongs to a tool call
+//! stands in a redacted block before the call and names its id.
 
-use super::{
-    BadCompletion, ChunkFacts, CompletionFacts, Encoded, ErrorText, EventFault, Inexpressible, Malformed, ReplyContext,
-    Target, UpstreamError,
-};
-use crate::chat::{Event, Request, Response};
-use crate::json;
+mod block;
+mod decode_request;
+mod decoder;
+mod encode_request;
+mod encode_tools;
+mod encode_turns;
+mod encoder;
+mod error;
+mod inspect;
+mod media;
+mod names;
+mod response;
+mod schema;
+mod shared;
+mod thinking;
 
-fn missing() -> Malformed {
-    Malformed::new("", "not there yet")
-}
+#[cfg(test)]
+mod tests;
 
-/// Reads a request.
-pub fn decode_request(_body: &[u8]) -> Result<Request, Malformed> {
-    Err(missing())
-}
-
-/// Writes a request.
-pub fn encode_request(_request: &Request, _target: &Target<'_>) -> Result<Encoded, Inexpressible> {
-    Err(Inexpressible { field: String::new(), why: "not there yet".into() })
-}
-
-/// Reads a whole answer.
-pub fn decode_response(_body: &[u8]) -> Result<Response, BadCompletion> {
-    Err(BadCompletion::Malformed(missing()))
-}
-
-/// Writes a whole answer.
-pub fn encode_response(_response: &Response, _context: &ReplyContext) -> Vec<u8> {
-    Vec::new()
-}
-
-/// Reads a stream.
-#[derive(Debug, Default)]
-pub struct Decoder {}
-
-impl Decoder {
-    /// Reads one event.
-    pub fn event(&mut self, _name: &[u8], _data: &[u8], _out: &mut Vec<Event>) -> Result<(), EventFault> {
-        Err(missing().into())
-    }
-}
-
-/// Writes a stream.
-#[derive(Debug)]
-pub struct Encoder {}
-
-impl Encoder {
-    /// For one answer.
-    pub fn new(_context: ReplyContext) -> Self {
-        Self {}
-    }
-
-    /// Writes one event.
-    pub fn event(&mut self, _event: &Event, _out: &mut Vec<u8>) {}
-}
-
-/// Inspects one event of a stream that passes as it is.
-pub fn inspect_event(_name: &[u8], _data: &[u8]) -> Result<ChunkFacts, json::Error> {
-    Ok(ChunkFacts::default())
-}
-
-/// Inspects a whole answer that passes as it is.
-pub fn inspect_completion(_body: &[u8]) -> Result<CompletionFacts, BadCompletion> {
-    Err(BadCompletion::Malformed(missing()))
-}
-
-/// Reads the body of a failed answer.
-pub fn parse_error(_status: Option<u16>, _body: &[u8]) -> UpstreamError {
-    UpstreamError::default()
-}
-
-/// The body of an error for a client.
-pub fn error_body(_error: &ErrorText<'_>) -> Vec<u8> {
-    Vec::new()
-}
-
-/// The event that ends a stream which had begun.
-pub fn error_event(_error: &ErrorText<'_>) -> Vec<u8> {
-    Vec::new()
-}
+pub use decode_request::decode_request;
+pub use decoder::Decoder;
+pub use encode_request::encode_request;
+pub use encoder::Encoder;
+pub use error::{error_body, error_event, parse_error};
+pub use inspect::{inspect_completion, inspect_event};
+pub use response::{decode_response, encode_response};

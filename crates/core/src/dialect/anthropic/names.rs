@@ -1,0 +1,36 @@
+//! How the client's dialect names what is left out or refused.
+
+use crate::registry::Dialect;
+
+/// A field of the canonical form.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Name {
+    Reasoning,
+    Stop,
+    Format,
+    CallArguments,
+    ToolStrict,
+    Block,
+}
+
+/// Its name in `origin`, for dialects that clients speak; the others go by OpenAI's names.
+pub(super) const fn name(field: Name, origin: Dialect) -> &'static str {
+    use Dialect::{Anthropic, Responses};
+    match (field, origin) {
+        (Name::Reasoning, Responses) => "reasoning",
+        (Name::Reasoning, Anthropic) => "thinking",
+        (Name::Reasoning, _) => "reasoning_effort",
+        (Name::Stop, Anthropic) => "stop_sequences",
+        (Name::Stop, _) => "stop",
+        (Name::Format, Responses) => "text.format",
+        (Name::Format, Anthropic) => "output_config.format",
+        (Name::Format, _) => "response_format",
+        (Name::CallArguments, Responses) => "input[].arguments",
+        (Name::CallArguments, Anthropic) => "messages[].content[].input",
+        (Name::CallArguments, _) => "messages[].tool_calls[].function.arguments",
+        (Name::ToolStrict, Responses | Anthropic) => "tools[].strict",
+        (Name::ToolStrict, _) => "tools[].function.strict",
+        (Name::Block, Responses) => "input[].content[]",
+        (Name::Block, _) => "messages[].content[]",
+    }
+}
