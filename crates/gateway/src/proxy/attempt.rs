@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::admission::Permit;
 use crate::simulate;
 use crate::snapshot::Link;
-use crate::upstream::{SendError, UpstreamBody};
+use crate::upstream::{Call, Outgoing, SendError, UpstreamBody};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
@@ -166,7 +166,9 @@ impl Exchange<'_> {
             }
             Link::Http(target) => {
                 let connect = self.timeouts().connect.unwrap_or(snapshot.config.execution.connect_timeout);
-                let sent = self.run.pool.send(target, body, connect).await;
+                let none = || Brought::new(Failure::Connect, "its dialect cannot be called yet");
+                let outgoing = Outgoing::new(target.uri(Call::Chat, &name).ok_or_else(none)?, body);
+                let sent = self.run.pool.send(target, outgoing, connect).await;
                 let (response, connection) = sent.map_err(|e| send_failed(e, connect))?;
                 response.map(|body| UpstreamBody::http(body, connection))
             }
@@ -379,6 +381,12 @@ fn send_failed(e: SendError, connect: Duration) -> Brought {
         SendError::ConnectTimeout => {
             Brought::new(Failure::Timeout(Timeout::Connect), format!("no connection within {connect:.1?}"))
         }
+        SendError::Credentials(e) if e.refused => {
+            let failure = Failure::Http { status: 401, retry_after: None, context_overflow: false };
+            // Our own words, or the token server's: the operator's log may have them.
+            Brought { code: Some(e.message.clone()), ..Brought::new(failure, e.message) }
+        }
+        SendError::Credentials(e) => Brought::new(Failure::Connect, e.message),
         SendError::Broken(e) => Brought::new(Failure::Connect, format!("the connection broke before an answer: {e}")),
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod execution;
 mod faults;
 mod forwarding;
+mod google;
 mod harness;
 mod listener;
 mod streams;
