@@ -4,7 +4,7 @@
 use crate::cache::ExactCache;
 use crate::keys::Keyring;
 use crate::store::DecisionSampler;
-use crate::upstream::{Origin, Target};
+use crate::upstream::{Shared, Target};
 use http::HeaderValue;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -94,10 +94,21 @@ impl Caches {
 /// How an endpoint is reached.
 #[derive(Debug)]
 pub enum Link {
-    /// Over HTTP, in OpenAI's dialect.
-    Http(Target),
+    /// Over HTTP.
+    Http(Doors),
     /// Inside the process.
     Simulated(Box<Simulated>),
+}
+
+/// One endpoint in each of its dialects, preferred first.
+#[derive(Debug)]
+pub struct Doors(Vec<(Dialect, Target)>);
+
+impl Doors {
+    /// Where it speaks this dialect.
+    pub fn of(&self, dialect: Dialect) -> Option<&Target> {
+        self.0.iter().find(|(d, _)| *d == dialect).map(|(_, target)| target)
+    }
 }
 
 /// What answers taught of one model.
@@ -119,11 +130,11 @@ impl Snapshot {
     /// Builds what is derived; live state of what `previous` knew too is kept. The errors are for the operator.
     pub fn build(config: Config, previous: Option<&Self>) -> Result<Self, Vec<String>> {
         let registry = &config.registry;
-        let mut origins = previous.map(Self::origins).unwrap_or_default();
+        let mut shared = previous.map(|p| Shared::of(p.targets())).unwrap_or_default();
         let mut errors = Vec::new();
         let mut links = Vec::with_capacity(registry.endpoints.len());
         for ix in 0..registry.endpoints.len() as u16 {
-            match link(registry, EndpointIx(ix), &mut origins) {
+            match link(registry, EndpointIx(ix), &mut shared) {
                 Ok(link) => links.push(link),
                 Err(e) => errors.push(e),
             }
@@ -160,8 +171,7 @@ impl Snapshot {
     /// A provider's text without our credentials, should it have echoed one.
     pub fn scrub(&self, provider: ProviderIx, text: &str) -> String {
         let provider = self.config.registry.provider(provider);
-        let secrets = provider.api_keys.iter().chain(provider.headers.iter().map(|(_, v)| v));
-        let mut secrets: Vec<&str> = secrets.map(|s| s.expose()).filter(|s| s.len() >= 6).collect();
+        let mut secrets: Vec<&str> = provider.secrets().map(|s| s.expose()).filter(|s| s.len() >= 6).collect();
         // The longest first: of a key that begins with another one, the rest would stay.
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
         secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"))
@@ -173,31 +183,22 @@ impl Snapshot {
         Some(price.cost(usage))
     }
 
-    fn origins(&self) -> Vec<Arc<Origin>> {
-        let mut origins: Vec<Arc<Origin>> = Vec::new();
-        for link in &self.links {
-            if let Link::Http(target) = link
-                && !origins.contains(&target.origin)
-            {
-                origins.push(target.origin.clone());
-            }
-        }
-        origins
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        let doors = self.links.iter().filter_map(|link| if let Link::Http(doors) = link { Some(&doors.0) } else { None });
+        doors.flatten().map(|(_, target)| target)
     }
 }
 
-fn link(registry: &Registry, ix: EndpointIx, origins: &mut Vec<Arc<Origin>>) -> Result<Link, String> {
+fn link(registry: &Registry, ix: EndpointIx, shared: &mut Shared) -> Result<Link, String> {
     let endpoint = registry.endpoint(ix);
     let provider = registry.provider(endpoint.provider);
-    match provider.dialects.first() {
-        Some(Dialect::Simulated) => Ok(Link::Simulated(Box::new(provider.simulated.clone().unwrap_or_default()))),
-        // The seam: the next dialects get their own paths and headers here.
-        _ => {
-            let key = endpoint.key.and_then(|k| provider.api_keys.get(usize::from(k)));
-            let target = Target::new(origins, &provider.base_url, "/chat/completions", key, &provider.headers);
-            target.map(Link::Http).map_err(|e| format!("providers.{}: {e}", provider.name))
-        }
+    if provider.dialects.contains(&Dialect::Simulated) {
+        return Ok(Link::Simulated(Box::new(provider.simulated.clone().unwrap_or_default())));
     }
+    let key = endpoint.key.and_then(|k| provider.api_keys.get(usize::from(k)));
+    let door = |dialect: &Dialect| Ok((*dialect, Target::new(shared, provider, *dialect, key)?));
+    let doors: Result<_, String> = provider.dialects.iter().map(door).collect();
+    doors.map(|doors| Link::Http(Doors(doors))).map_err(|e| format!("providers.{}: {e}", provider.name))
 }
 
 /// Health of the endpoints that the previous snapshot knew (same model, provider, name and credential) is kept.

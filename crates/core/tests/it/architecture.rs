@@ -44,7 +44,7 @@ const GATEWAY: Rows = &[
     ("keys", &[]),
     ("store", &[]),
     ("simulate", &[]),
-    ("upstream", &["simulate"]),
+    ("upstream", &["clock", "simulate"]),
     ("admission", &["error"]),
     ("snapshot", &["keys", "store", "upstream"]),
     ("live", &["snapshot"]),

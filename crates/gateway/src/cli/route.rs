@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::proxy;
 use crate::snapshot::Snapshot;
-use crate::upstream::{Pool, Target};
+use crate::upstream::{Call, Outgoing, Pool, Target};
 use bytes::Bytes;
 use clap::Args;
 use http::HeaderMap;
@@ -144,13 +144,14 @@ fn remote(url: &str, key: Option<&str>, body: Bytes) -> Result<Value, Failure> {
     let fail = |e: String| vec![format!("{url}: {e}")];
     let key = key.map(Secret::new);
     let base = url.trim_end_matches('/').trim_end_matches("/v1");
-    let target = Target::new(&mut Vec::new(), base, "/v1/route", key.as_ref(), &[]).map_err(fail)?;
+    let target = Target::single(base, "/v1/route", key.as_ref()).map_err(fail)?;
+    let uri = target.uri(Call::Chat, "").ok_or_else(|| fail("it has no usable path".into()))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| fail(e.to_string()))?;
     runtime.block_on(async {
         let pool = Arc::new(Pool::new(Arc::default()));
-        let sent =
-            tokio::time::timeout(Duration::from_secs(30), pool.send(&target, body, Duration::from_secs(5))).await;
+        let sent = pool.send(&target, Outgoing::new(uri, body), Duration::from_secs(5));
+        let sent = tokio::time::timeout(Duration::from_secs(30), sent).await;
         let (response, _connection) =
             sent.map_err(|_| fail("no answer within 30 s".into()))?.map_err(|e| fail(e.to_string()))?;
         let status = response.status();

@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::admission::Permit;
 use crate::simulate;
 use crate::snapshot::Link;
-use crate::upstream::{SendError, UpstreamBody};
+use crate::upstream::{Call, Outgoing, SendError, UpstreamBody};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
@@ -172,10 +172,18 @@ impl Exchange<'_> {
                 let seconds = crate::clock::unix_ms() / 1000;
                 simulate::respond(settings, model, number, seconds, body).await.map(UpstreamBody::Simulated)
             }
-            Link::Http(target) => {
+            Link::Http(doors) => {
                 let connect = self.timeouts().connect.unwrap_or(snapshot.config.execution.connect_timeout);
-                let (target, path) = target.door(dialect, prepared.call, path.as_deref());
-                let sent = self.run.pool.send(target, path, headers, body.clone(), connect).await;
+                let none = || Brought::new(Failure::Connect, "its dialect has no such call");
+                let target = doors.of(dialect).ok_or_else(none)?;
+                let call = match (path, prepared.call) {
+                    (Some(path), _) => upstream::Call::Path(path),
+                    (None, Call::Chat) => upstream::Call::Chat,
+                    (None, Call::Embeddings) => upstream::Call::Embeddings,
+                };
+                let uri = target.uri(call, model).ok_or_else(none)?;
+                let request = upstream::Outgoing { uri, headers: headers.clone(), body: body.clone() };
+                let sent = self.run.pool.send(target, request, connect).await;
                 let (response, connection) = sent.map_err(|e| send_failed(e, connect))?;
                 response.map(|body| UpstreamBody::http(body, connection))
             }
@@ -431,6 +439,12 @@ fn send_failed(e: SendError, connect: Duration) -> Brought {
         SendError::ConnectTimeout => {
             Brought::new(Failure::Timeout(Timeout::Connect), format!("no connection within {connect:.1?}"))
         }
+        SendError::Credentials(e) if e.refused => {
+            let failure = Failure::Http { status: 401, retry_after: None, context_overflow: false };
+            // Our own words, or the token server's: the operator's log may have them.
+            Brought { code: Some(e.message.clone()), ..Brought::new(failure, e.message) }
+        }
+        SendError::Credentials(e) => Brought::new(Failure::Connect, e.message),
         SendError::Broken(e) => Brought::new(Failure::Connect, format!("the connection broke before an answer: {e}")),
     }
 }

@@ -48,7 +48,7 @@ impl Prepared {
         part(&self.body[..cut.start]);
         part(&self.body[cut.end..]);
         // Beta features change what a provider answers.
-        for (name, value) in super::outgoing::of_the_api(&self.headers) {
+        for (name, value) in &super::outgoing::of_the_api(&self.headers) {
             part(name.as_str().as_bytes());
             part(value.as_bytes());
         }

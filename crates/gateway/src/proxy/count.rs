@@ -6,7 +6,7 @@ use super::prepare::Prepared;
 use crate::app::State;
 use crate::error::Error;
 use crate::snapshot::Link;
-use crate::upstream::Pool;
+use crate::upstream::{self, Pool};
 use http_body_util::{BodyExt, Limited};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +45,9 @@ async fn ask(pool: &Arc<Pool>, prepared: &Prepared, candidate: &Candidate) -> Op
     let model = candidate.upstream_name().unwrap_or(&endpoint.name);
     let body = prepared.scan.upstream_body(&prepared.body, &Forward { model, usage: false, cap: None });
     let headers = of_the_api(&prepared.headers);
-    let path = target.uri("/v1/messages/count_tokens")?;
-    let (response, connection) = pool.send(target, path, &headers, body, LONGEST).await.ok()?;
+    let uri = target.uri(upstream::Call::CountTokens, model)?;
+    let request = upstream::Outgoing { uri, headers, body };
+    let (response, connection) = pool.send(target, request, LONGEST).await.ok()?;
     if response.status() != http::StatusCode::OK {
         return None;
     }

@@ -4,7 +4,7 @@
 use super::Run;
 use super::prepare::{Call, Prepared};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
 use waypost_core::attempt::Attempt;
 use waypost_core::chat;
@@ -23,7 +23,7 @@ pub(super) struct Outgoing {
     /// What follows the endpoint's base; `None` where it is the dialect's fixed path.
     pub path: Option<String>,
     /// Of the client's headers: those that belong to the dialect's API.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: HeaderMap,
     /// What the translation left out.
     pub dropped: Vec<String>,
     /// JSON output comes as the call of this tool.
@@ -95,7 +95,7 @@ impl Run<'_> {
             _ => None,
         };
         let (dropped, json_tool) = (encoded.dropped, encoded.json_tool);
-        Ok(Outgoing { dialect, model, body: encoded.body.into(), path, headers: Vec::new(), dropped, json_tool })
+        Ok(Outgoing { dialect, model, body: encoded.body.into(), path, headers: HeaderMap::new(), dropped, json_tool })
     }
 
     /// The request in canonical form: decoded once, and only where some endpoint speaks another dialect.
@@ -119,7 +119,7 @@ impl Prepared {
     fn spliced(&self, provider: &Provider, dialect: Dialect, model: String) -> Outgoing {
         let usage = provider.stream_usage && self.client == Dialect::OpenAi;
         let body = self.scan.upstream_body(&self.body, &Forward { model: &model, usage, cap: None });
-        let headers = if dialect == Dialect::Anthropic { of_the_api(&self.headers) } else { Vec::new() };
+        let headers = if dialect == Dialect::Anthropic { of_the_api(&self.headers) } else { HeaderMap::new() };
         Outgoing { dialect, model, body, path: None, headers, dropped: Vec::new(), json_tool: None }
     }
 
@@ -146,14 +146,17 @@ impl Prepared {
                 return Err(Unsayable { field: "model".into(), why });
             }
         };
-        Ok(Outgoing { dialect, model, body, path, headers: Vec::new(), dropped: Vec::new(), json_tool: None })
+        Ok(Outgoing { dialect, model, body, path, headers: HeaderMap::new(), dropped: Vec::new(), json_tool: None })
     }
 }
 
 /// Those of a client's headers that belong to Anthropic's API.
-pub(super) fn of_the_api(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    ANTHROPIC
-        .into_iter()
-        .flat_map(|name| headers.get_all(&name).iter().map(move |v| (name.clone(), v.clone())))
-        .collect()
+pub(super) fn of_the_api(headers: &HeaderMap) -> HeaderMap {
+    let mut own = HeaderMap::new();
+    for name in ANTHROPIC {
+        for value in headers.get_all(&name) {
+            own.append(name.clone(), value.clone());
+        }
+    }
+    own
 }

@@ -6,10 +6,12 @@
 
 mod body;
 mod connect;
+mod google;
 mod pool;
 mod target;
 
 pub use body::UpstreamBody;
 pub use connect::Tls;
-pub use pool::{Connection, Pool, SendError};
-pub use target::{Origin, Target};
+pub use google::{Account as GoogleAccount, TokenError};
+pub use pool::{Connection, Outgoing, Pool, SendError};
+pub use target::{Auth, Call, Origin, Shared, Target};

@@ -1,9 +1,11 @@
 //! Idle connections by origin, for one worker thread, and one exchange over them.
 
 use super::connect::{self, ConnectError, Stream, Tls};
-use super::target::{Origin, Target};
+use super::google::TokenError;
+use super::target::{Auth, Origin, Target};
 use bytes::Bytes;
-use http::{Method, Request, Response, Version};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -27,6 +29,8 @@ pub enum SendError {
     ConnectTimeout,
     /// The connection broke before a response head came.
     Broken(String),
+    /// No credentials to send: nothing went to the provider.
+    Credentials(TokenError),
 }
 
 impl std::fmt::Display for SendError {
@@ -36,7 +40,26 @@ impl std::fmt::Display for SendError {
             Self::Tls(e) => write!(f, "no TLS session: {e}"),
             Self::ConnectTimeout => f.write_str("no connection in time"),
             Self::Broken(e) => write!(f, "the connection broke before an answer: {e}"),
+            Self::Credentials(e) => f.write_str(&e.message),
         }
+    }
+}
+
+/// One request on its way to a [`Target`].
+#[derive(Debug)]
+pub struct Outgoing {
+    /// From [`Target::uri`].
+    pub uri: Uri,
+    /// More headers; where the target has one of the same name, these win.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Outgoing {
+    /// With the target's own headers.
+    pub fn new(uri: Uri, body: Bytes) -> Self {
+        Self { uri, headers: HeaderMap::new(), body }
     }
 }
 
@@ -77,33 +100,60 @@ impl Pool {
         Self { idle: Mutex::default(), tls }
     }
 
-    /// Sends `body` to `target`; resolves with the response head. Dropping the future or the [`Connection`] cancels.
+    /// Sends a request to `target`, with its credentials; resolves with the response head. Dropping the future or the
+    /// [`Connection`] cancels.
     pub async fn send(
         self: &Arc<Self>,
         target: &Target,
-        body: Bytes,
+        outgoing: Outgoing,
         connect_timeout: Duration,
     ) -> Result<(Response<Incoming>, Connection), SendError> {
-        let mut request = request(target, body);
+        let mut request = request(target, outgoing);
+        match &target.auth {
+            Auth::Fixed => self.exchange(&target.origin, request, connect_timeout).await,
+            Auth::Google(account) => {
+                let token = account.authorization(self, connect_timeout).await.map_err(SendError::Credentials)?;
+                request.headers_mut().insert(AUTHORIZATION, token.clone());
+                let exchanged = self.exchange(&target.origin, request, connect_timeout).await?;
+                if exchanged.0.status() == StatusCode::UNAUTHORIZED {
+                    account.refused(&token);
+                }
+                Ok(exchanged)
+            }
+            // The seam: a signature over method, path, headers and body goes in here.
+            Auth::Aws(_) => {
+                let message = "requests signed with AWS keys are not supported by this version yet; use an api_key";
+                Err(SendError::Credentials(TokenError { message: message.into(), refused: true }))
+            }
+        }
+    }
+
+    /// Sends a request that is complete.
+    pub(super) async fn exchange(
+        self: &Arc<Self>,
+        origin: &Arc<Origin>,
+        mut request: Request<Full<Bytes>>,
+        connect_timeout: Duration,
+    ) -> Result<(Response<Incoming>, Connection), SendError> {
         // A kept connection may have been closed by the server meanwhile: hyper hands the request back where it was not
         // sent. One that went out is never sent again from here: the provider may have begun to work, and to bill.
-        while let Some(mut sender) = self.take(&target.origin) {
+        while let Some(mut sender) = self.take(origin) {
             match sender.try_send_request(request).await {
-                Ok(response) => return Ok((response, self.connection(sender, target))),
+                Ok(response) => return Ok((response, self.connection(sender, origin))),
                 Err(mut e) => match e.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(SendError::Broken(chain(&e.into_error()))),
                 },
             }
         }
-        let opened = timeout(connect_timeout, self.open(&target.origin)).await;
+        let opened = timeout(connect_timeout, self.open(origin)).await;
         let mut sender = opened.map_err(|_| SendError::ConnectTimeout)??;
         let response = sender.send_request(request).await.map_err(|e| SendError::Broken(chain(&e)))?;
-        Ok((response, self.connection(sender, target)))
+        Ok((response, self.connection(sender, origin)))
     }
 
-    fn connection(self: &Arc<Self>, sender: SendRequest<Full<Bytes>>, target: &Target) -> Connection {
-        Connection { sender, origin: target.origin.clone(), pool: self.clone() }
+    fn connection(self: &Arc<Self>, sender: SendRequest<Full<Bytes>>, origin: &Arc<Origin>) -> Connection {
+        Connection { sender, origin: origin.clone(), pool: self.clone() }
     }
 
     async fn open(&self, origin: &Origin) -> Result<SendRequest<Full<Bytes>>, SendError> {
@@ -156,12 +206,16 @@ impl Pool {
     }
 }
 
-fn request(target: &Target, body: Bytes) -> Request<Full<Bytes>> {
+fn request(target: &Target, outgoing: Outgoing) -> Request<Full<Bytes>> {
+    let Outgoing { uri, headers, body } = outgoing;
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_11;
-    *request.uri_mut() = target.path.clone();
+    *request.uri_mut() = uri;
     *request.headers_mut() = target.headers.clone();
+    if !headers.is_empty() {
+        request.headers_mut().extend(headers);
+    }
     request
 }
 

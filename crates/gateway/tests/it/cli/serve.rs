@@ -104,11 +104,11 @@ fn connections_elsewhere(pid: u32) -> Vec<String> {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_yet_is_said_clearly() {
-    let gateway = Gateway::in_folder(Folder::new(), &[], &[("ANTHROPIC_API_KEY", "sk-ant-secret")]);
-    let said = gateway.logged(0, "ANTHROPIC_API_KEY");
-    assert!(said.contains("WARN") && said.contains("anthropic") && said.contains("not support"), "{said}");
-    assert!(!said.contains("sk-ant-secret"));
+fn a_key_that_needs_a_file_is_said_clearly() {
+    let gateway = Gateway::in_folder(Folder::new(), &[], &[("AWS_BEARER_TOKEN_BEDROCK", "bedrock-secret")]);
+    let said = gateway.logged(0, "AWS_BEARER_TOKEN_BEDROCK");
+    assert!(said.contains("WARN") && said.contains("bedrock") && said.contains("configuration file"), "{said}");
+    assert!(!said.contains("bedrock-secret"));
     if !has_ollama() {
         let reply = gateway.chat(&[], &chat("auto", "simulate[first_token_ms=0,per_token_ms=0]", json!({})));
         assert_eq!(reply.header("x-waypost-simulated"), Some("true"));
