@@ -188,5 +188,18 @@ pub fn scan_chat(body: &[u8]) -> Result<Scan, ScanError> {
     reader::read(body)
 }
 
+/// STUB
+pub fn scan_messages(body: &[u8]) -> Result<Scan, ScanError> {
+    reader::read(body)
+}
+/// STUB
+pub fn scan_responses(body: &[u8]) -> Result<Scan, ScanError> {
+    reader::read(body)
+}
+/// STUB
+pub fn scan_embeddings(body: &[u8]) -> Result<Scan, ScanError> {
+    reader::read(body)
+}
+
 #[cfg(test)]
 mod tests;

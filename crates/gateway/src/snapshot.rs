@@ -61,7 +61,7 @@ impl Caches {
             let wanted = new.cache?;
             match old {
                 Some((policy, Some(cache))) if policy.cache == Some(wanted) => Some(cache.clone()),
-                _ => Some(Arc::new(ExactCache::new(wanted.ttl, wanted.max_bytes))),
+                _ => Some(Arc::new(ExactCache::new(wanted.ttl, wanted.max_bytes as u64))),
             }
         };
         let route = |name: &str| {

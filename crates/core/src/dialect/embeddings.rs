@@ -4,7 +4,7 @@
 //! answer may hold megabytes of numbers, which go over digit by digit, or into base64.
 
 use super::wire::{self, Fields, Malformed, put};
-use super::{BadCompletion, Encoded, Inexpressible, Losses, Target, gemini, openai};
+use super::{CompletionFacts, BadCompletion, Encoded, Inexpressible, Losses, Target, gemini, openai};
 use crate::chat::Extras;
 use crate::json::{self, Cursor, Kind};
 use crate::registry::Usage;
@@ -65,6 +65,12 @@ pub struct Facts {
     pub vectors: usize,
     /// Usage, where given.
     pub usage: Option<Usage>,
+}
+
+impl From<Facts> for CompletionFacts {
+    fn from(facts: Facts) -> Self {
+        Self { output: facts.vectors > 0, usage: facts.usage, ..Self::default() }
+    }
 }
 
 /// An answer in OpenAI's form.

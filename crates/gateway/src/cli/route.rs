@@ -16,6 +16,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use waypost_core::registry::Dialect;
 use waypost_core::route::explain;
 use waypost_core::units::{RequestId, Secret};
 

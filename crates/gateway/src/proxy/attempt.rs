@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::admission::Permit;
 use crate::simulate;
 use crate::snapshot::Link;
-use crate::upstream::{Call, Outgoing, SendError, UpstreamBody};
+use crate::upstream::{self, SendError, UpstreamBody};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
@@ -319,10 +319,10 @@ impl Exchange<'_> {
         match self.run.prepared.call {
             Call::Embeddings if from == Dialect::Gemini => {
                 let asked = embeddings::decode_request(&self.run.prepared.body).map_err(BadCompletion::Malformed)?;
-                let (body, facts) = embeddings::decode_gemini(body, &asked)?;
-                Ok((Some(body.into()), facts))
+                let answer = embeddings::translate_gemini(body, &asked, &self.outgoing.model)?;
+                Ok((Some(answer.body.into()), answer.facts.into()))
             }
-            Call::Embeddings => Ok((None, embeddings::inspect(body)?)),
+            Call::Embeddings => Ok((None, embeddings::inspect_answer(body)?.into())),
             Call::Chat if outgoing::is_same(from, to) => Ok((None, dialect::inspect_completion(to, body)?)),
             Call::Chat => {
                 let tool = self.outgoing.json_tool.as_deref();

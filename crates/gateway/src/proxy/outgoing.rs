@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
 use waypost_core::attempt::Attempt;
 use waypost_core::chat;
-use waypost_core::dialect::{self, Malformed, Target, bedrock, embeddings, gemini};
+use waypost_core::dialect::{self, Encoded, Inexpressible, Malformed, Target, bedrock, embeddings, gemini};
 use waypost_core::registry::{Dialect, EndpointIx, Provider};
 use waypost_core::route::Candidate;
 use waypost_core::splice::Forward;
@@ -30,6 +30,13 @@ pub(super) struct Outgoing {
     pub json_tool: Option<String>,
 }
 
+impl Outgoing {
+    fn new(dialect: Dialect, model: String, encoded: Encoded) -> Self {
+        let Encoded { body, dropped, json_tool } = encoded;
+        Self { dialect, model, body: body.into(), path: None, headers: HeaderMap::new(), dropped, json_tool }
+    }
+}
+
 /// Why an endpoint cannot be asked: its dialect cannot say it, or the request is not what its own dialect says it is.
 #[derive(Clone, Debug)]
 pub(super) struct Unsayable {
@@ -40,6 +47,12 @@ pub(super) struct Unsayable {
 impl From<&Malformed> for Unsayable {
     fn from(m: &Malformed) -> Self {
         Self { field: m.field.clone(), why: m.problem.clone() }
+    }
+}
+
+impl From<Inexpressible> for Unsayable {
+    fn from(e: Inexpressible) -> Self {
+        Self { field: e.field, why: e.why }
     }
 }
 
@@ -66,41 +79,63 @@ impl Run<'_> {
         let model = candidate.upstream_name().unwrap_or(&endpoint.name).to_string();
         let dialect = spoken(provider, prepared.client);
         match prepared.call {
-            Call::Embeddings => prepared.embeddings(provider, dialect, model),
+            Call::Embeddings => self.embeddings(attempt.endpoint, dialect, model),
             Call::Chat if is_same(dialect, prepared.client) => Ok(prepared.spliced(provider, dialect, model)),
             Call::Chat => self.translated(attempt.endpoint, dialect, model),
         }
     }
 
     fn translated(&self, endpoint: EndpointIx, dialect: Dialect, model: String) -> Result<Outgoing, Unsayable> {
-        let prepared = self.prepared;
-        let config = &prepared.snapshot.config;
         let request = self.canonical().as_ref().map_err(Unsayable::from)?;
+        let encoded = dialect::encode_request(dialect, request, &self.target(endpoint, &model))?;
+        let path = match dialect {
+            Dialect::Gemini => Some(gemini::path(&model, request.stream, false)),
+            Dialect::Bedrock => Some(bedrock::path(&model, request.stream)),
+            _ => None,
+        };
+        Ok(Outgoing { path, ..Outgoing::new(dialect, model, encoded) })
+    }
+
+    fn embeddings(&self, endpoint: EndpointIx, dialect: Dialect, model: String) -> Result<Outgoing, Unsayable> {
+        let prepared = self.prepared;
+        match dialect {
+            Dialect::OpenAi => {
+                let forward = Forward { model: &model, usage: false, cap: None };
+                let body = prepared.scan.upstream_body(&prepared.body, &forward);
+                Ok(Outgoing { body, ..Outgoing::new(dialect, model, Encoded::default()) })
+            }
+            Dialect::Gemini => {
+                let request = embeddings::decode_request(&prepared.own_body()).map_err(|e| Unsayable::from(&e))?;
+                let encoded = embeddings::encode_gemini(&request, &self.target(endpoint, &model))?;
+                let path = Some(gemini::path(&model, false, true));
+                Ok(Outgoing { path, ..Outgoing::new(dialect, model, encoded) })
+            }
+            other => {
+                let why = format!("its provider speaks {}, which has no embeddings here", other.name());
+                Err(Unsayable { field: "model".into(), why })
+            }
+        }
+    }
+
+    /// What is known of the endpoint that a request is written for.
+    fn target<'a>(&self, endpoint: EndpointIx, model: &'a str) -> Target<'a> {
+        let config = &self.prepared.snapshot.config;
         let endpoint = config.registry.endpoint(endpoint);
         let (provider, facts) = (config.registry.provider(endpoint.provider), config.registry.model(endpoint.model));
-        let target = Target {
-            model: &model,
+        Target {
+            model,
             cap: None,
             default_cap: facts.max_output_tokens.unwrap_or(config.default_max_output_tokens).into(),
             strict: self.strict,
             capabilities: facts.capabilities,
             quirks: provider.quirks,
             no_sampling: refuses_sampling(provider),
-        };
-        let encoded = dialect::encode_request(dialect, request, &target);
-        let encoded = encoded.map_err(|e| Unsayable { field: e.field, why: e.why })?;
-        let path = match dialect {
-            Dialect::Gemini => Some(gemini::path(&model, request.stream, false)),
-            Dialect::Bedrock => Some(bedrock::path(&model, request.stream)),
-            _ => None,
-        };
-        let (dropped, json_tool) = (encoded.dropped, encoded.json_tool);
-        Ok(Outgoing { dialect, model, body: encoded.body.into(), path, headers: HeaderMap::new(), dropped, json_tool })
+        }
     }
 
     /// The request in canonical form: decoded once, and only where some endpoint speaks another dialect.
     fn canonical(&self) -> &Result<chat::Request, Malformed> {
-        self.canonical.get_or_init(|| dialect::decode_request(self.prepared.client, &self.prepared.chat_body()))
+        self.canonical.get_or_init(|| dialect::decode_request(self.prepared.client, &self.prepared.own_body()))
     }
 }
 
@@ -120,33 +155,15 @@ impl Prepared {
         let usage = provider.stream_usage && self.client == Dialect::OpenAi;
         let body = self.scan.upstream_body(&self.body, &Forward { model: &model, usage, cap: None });
         let headers = if dialect == Dialect::Anthropic { of_the_api(&self.headers) } else { HeaderMap::new() };
-        Outgoing { dialect, model, body, path: None, headers, dropped: Vec::new(), json_tool: None }
+        Outgoing { body, headers, ..Outgoing::new(dialect, model, Encoded::default()) }
     }
 
     /// The body without what is Waypost's own.
-    fn chat_body(&self) -> Cow<'_, [u8]> {
+    fn own_body(&self) -> Cow<'_, [u8]> {
         match &self.scan.waypost_member {
             None => Cow::Borrowed(&self.body),
             Some(range) => Cow::Owned([&self.body[..range.start], &self.body[range.end..]].concat()),
         }
-    }
-
-    fn embeddings(&self, provider: &Provider, dialect: Dialect, model: String) -> Result<Outgoing, Unsayable> {
-        let (body, path) = match dialect {
-            Dialect::OpenAi => {
-                (self.scan.upstream_body(&self.body, &Forward { model: &model, usage: false, cap: None }), None)
-            }
-            Dialect::Gemini => {
-                let request = embeddings::decode_request(&self.chat_body()).map_err(|e| Unsayable::from(&e))?;
-                let body = embeddings::encode_gemini(&request, &model).map_err(|e| Unsayable::from(&e))?;
-                (body.into(), Some(gemini::path(&model, false, true)))
-            }
-            other => {
-                let why = format!("provider {} speaks {}, which has no embeddings here", provider.name, other.name());
-                return Err(Unsayable { field: "model".into(), why });
-            }
-        };
-        Ok(Outgoing { dialect, model, body, path, headers: HeaderMap::new(), dropped: Vec::new(), json_tool: None })
     }
 }
 

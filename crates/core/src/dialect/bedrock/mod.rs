@@ -100,3 +100,8 @@ impl Frames {
         Ok(None)
     }
 }
+
+/// STUB
+pub fn path(model: &str, _stream: bool) -> String {
+    model.into()
+}
