@@ -54,12 +54,20 @@ pub enum Call<'a> {
 /// What the path of a call depends on.
 #[derive(Clone, Debug)]
 enum Paths {
-    /// Nothing: it was made at the start. `None`: the dialect has no such call.
-    Fixed { chat: Uri, embeddings: Option<Uri>, count_tokens: Option<Uri> },
+    /// Nothing: it was made at the start.
+    Fixed(Box<Fixed>),
     /// The model's name, which is Azure's deployment; and the version of the API.
     Deployments { query: String },
     /// The model and the method, in the dialect's own way.
     Dialect,
+}
+
+/// `None`: the dialect has no such call.
+#[derive(Clone, Debug)]
+struct Fixed {
+    chat: Uri,
+    embeddings: Option<Uri>,
+    count_tokens: Option<Uri>,
 }
 
 /// Scheme, host and port.
@@ -118,7 +126,8 @@ impl Target {
         if let Some(key) = key {
             headers.insert(AUTHORIZATION, bearer(key.expose())?);
         }
-        let paths = Paths::Fixed { chat: uri(&base, path)?, embeddings: None, count_tokens: None };
+        let fixed = Fixed { chat: uri(&base, path)?, embeddings: None, count_tokens: None };
+        let paths = Paths::Fixed(Box::new(fixed));
         Ok(Self { origin: address.origin, headers, auth: Auth::Fixed, base, paths })
     }
 
@@ -127,9 +136,9 @@ impl Target {
     pub fn uri(&self, call: Call<'_>, model: &str) -> Option<Uri> {
         match (call, &self.paths) {
             (Call::Path(path), _) => uri(&self.base, path).ok(),
-            (Call::Chat, Paths::Fixed { chat, .. }) => Some(chat.clone()),
-            (Call::Embeddings, Paths::Fixed { embeddings, .. }) => embeddings.clone(),
-            (Call::CountTokens, Paths::Fixed { count_tokens, .. }) => count_tokens.clone(),
+            (Call::Chat, Paths::Fixed(fixed)) => Some(fixed.chat.clone()),
+            (Call::Embeddings, Paths::Fixed(fixed)) => fixed.embeddings.clone(),
+            (Call::CountTokens, Paths::Fixed(fixed)) => fixed.count_tokens.clone(),
             (Call::Chat, Paths::Deployments { query }) => self.deployment(model, "chat/completions", query),
             (Call::Embeddings, Paths::Deployments { query }) => self.deployment(model, "embeddings", query),
             (Call::CountTokens, Paths::Deployments { .. }) | (_, Paths::Dialect) => None,
@@ -146,7 +155,8 @@ fn paths(base: &str, dialect: Dialect, account: &Account) -> Result<(String, Pat
     let fixed = |base: &str, chat: &str, embeddings: Option<&str>, count_tokens: Option<&str>| {
         let optional = |path: Option<&str>| path.map(|path| uri(base, path)).transpose();
         let (embeddings, count_tokens) = (optional(embeddings)?, optional(count_tokens)?);
-        Ok((base.to_owned(), Paths::Fixed { chat: uri(base, chat)?, embeddings, count_tokens }))
+        let fixed = Fixed { chat: uri(base, chat)?, embeddings, count_tokens };
+        Ok((base.to_owned(), Paths::Fixed(Box::new(fixed))))
     };
     // The resource's root, with or without what comes next.
     let azure = || base.trim_end_matches("/v1").trim_end_matches("/openai");
