@@ -12,8 +12,10 @@ use std::ops::Range;
 use crate::json::{self, Kind, Position};
 
 mod reader;
+mod responses;
 mod stats;
 
+pub use responses::scan_responses;
 pub use stats::TextStats;
 
 /// What one pass over a chat request's body found. Ranges are byte offsets into the body.
@@ -27,7 +29,8 @@ pub struct Scan {
     pub stream_options: Option<Range<usize>>,
     /// Whether `stream_options` is an object with at least one member.
     pub stream_options_members: bool,
-    /// `stream_options.include_usage` (null counts as false), with the range of its value.
+    /// `stream_options.include_usage` (null counts as false), with the range of its value. In a dialect whose streams
+    /// always end with their usage: true, at the body's start.
     pub include_usage: Option<(bool, Range<usize>)>,
     /// The `waypost` member with key, value and one adjoining comma: cutting it leaves valid JSON.
     pub waypost_member: Option<Range<usize>>,
@@ -67,17 +70,28 @@ pub struct Scan {
     pub json_object: bool,
     /// `parallel_tool_calls`, where given.
     pub parallel_tool_calls: Option<bool>,
-    /// `max_completion_tokens`, else `max_tokens`.
+    /// `max_completion_tokens`, else `max_tokens`; of a Responses request `max_output_tokens`.
     pub max_output_tokens: Option<u32>,
     /// Value of `max_tokens`: the number (`None` for null), with its range.
     pub max_tokens: Option<(Option<u32>, Range<usize>)>,
     /// Value of `max_completion_tokens`, likewise.
     pub max_completion_tokens: Option<(Option<u32>, Range<usize>)>,
+    /// Value of Responses' `max_output_tokens`, likewise.
+    pub max_output_tokens_field: Option<(Option<u32>, Range<usize>)>,
     /// `n`, where given.
     pub n: Option<u32>,
     /// `reasoning_effort` (other than `none`) or a `reasoning` object was given.
     pub reasoning: bool,
+    /// The field, if any, that only means something to the provider that keeps what it names: an earlier answer, a
+    /// conversation, a stored item or prompt, an answer made in the background. Such a body can only pass as it is.
+    pub stateful: Option<&'static str>,
+    /// The history carries an opaque token of another dialect's ([`carried`](crate::scan::CARRIED)): a provider that is
+    /// sent these bytes as they are would refuse them.
+    pub carries_foreign: bool,
 }
+
+/// What begins an opaque token of another dialect's in a request's history, as [`crate::chat::Signature::token`] writes it.
+pub const CARRIED: &[u8] = b"waypost.";
 
 /// One text of the conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,13 +37,16 @@ pub struct OutputCap {
     pub field: CapField,
 }
 
-/// The two names of the cap. OpenAI's reasoning models refuse the old one, many look-alikes ignore the new one.
+/// The names of the cap. In chat OpenAI's reasoning models refuse the old one and many look-alikes ignore the new one;
+/// the Responses API has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CapField {
     /// `max_tokens`
     MaxTokens,
     /// `max_completion_tokens`
     MaxCompletionTokens,
+    /// `max_output_tokens`
+    MaxOutputTokens,
 }
 
 impl CapField {
@@ -52,6 +55,7 @@ impl CapField {
         match self {
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxOutputTokens => "max_output_tokens",
         }
     }
 }
@@ -114,8 +118,11 @@ impl Scan {
     /// Lowers every cap of the client that is above the limit; adds one where it has none.
     fn cap_output(&self, cap: OutputCap, edits: &mut Vec<Edit>, members: &mut Vec<u8>) {
         let number = || cap.tokens.to_string().into_bytes();
-        let fields =
-            [(CapField::MaxTokens, &self.max_tokens), (CapField::MaxCompletionTokens, &self.max_completion_tokens)];
+        let fields = [
+            (CapField::MaxTokens, &self.max_tokens),
+            (CapField::MaxCompletionTokens, &self.max_completion_tokens),
+            (CapField::MaxOutputTokens, &self.max_output_tokens_field),
+        ];
         for (_, given) in &fields {
             if let Some((Some(tokens), range)) = given
                 && *tokens > cap.tokens

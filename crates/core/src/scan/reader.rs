@@ -35,7 +35,7 @@ fn read_object(body: &[u8]) -> Result<Scan, Stop> {
 }
 
 /// Why reading ends early; a JSON error gets its line and column only at the end. Boxed to keep the happy path's results small.
-enum Stop {
+pub(super) enum Stop {
     Json(json::Error),
     Refused(Box<ScanError>),
 }
@@ -118,7 +118,7 @@ impl Field {
 
 /// Which fields of one object came already.
 #[derive(Clone, Copy, Default)]
-struct Seen(u32);
+pub(super) struct Seen(u32);
 
 impl Seen {
     fn has(self, bit: u8) -> bool {
@@ -127,7 +127,7 @@ impl Seen {
 
     /// Marks the field; refuses it the second time.
     #[inline]
-    fn once(&mut self, bit: u8, path: impl FnOnce() -> String) -> Result<(), Stop> {
+    pub(super) fn once(&mut self, bit: u8, path: impl FnOnce() -> String) -> Result<(), Stop> {
         if self.has(bit) {
             return Err(ScanError::Duplicate { field: path() }.into());
         }
@@ -137,13 +137,13 @@ impl Seen {
 }
 
 #[derive(Default)]
-struct Reader {
-    scan: Scan,
-    seen: Seen,
+pub(super) struct Reader {
+    pub(super) scan: Scan,
+    pub(super) seen: Seen,
     /// End of the last member's value; 0 before the first.
-    last_end: usize,
+    pub(super) last_end: usize,
     /// `waypost` came first: its cut runs to the next key.
-    cut_open: bool,
+    pub(super) cut_open: bool,
 }
 
 impl Reader {
@@ -358,7 +358,7 @@ impl Reader {
     }
 
     /// The source of a media part: a URL, or an object that holds one or the data itself. True where it asks for low detail.
-    fn media(&mut self, c: &mut Cursor<'_>) -> Result<bool, Stop> {
+    pub(super) fn media(&mut self, c: &mut Cursor<'_>) -> Result<bool, Stop> {
         let mut low_detail = false;
         let mut count = |s: Str<'_>, is_data: bool| {
             if is_data || s.raw.starts_with(b"data:") {
@@ -403,7 +403,7 @@ impl Reader {
     }
 
     /// Notes a string as text of the message at hand; its role is filled in at the message's end.
-    fn text_or_skip(&mut self, c: &mut Cursor<'_>) -> Result<(), Stop> {
+    pub(super) fn text_or_skip(&mut self, c: &mut Cursor<'_>) -> Result<(), Stop> {
         if let Some(text) = c.string_or_skip()? {
             self.scan.texts.push(Text { role: Role::User, range: text.range() });
             self.scan.stats.add(&text);
@@ -412,7 +412,7 @@ impl Reader {
     }
 }
 
-enum Media {
+pub(super) enum Media {
     Image,
     Audio,
     Video,
@@ -421,7 +421,7 @@ enum Media {
 
 impl Media {
     /// By the part's `type`: OpenAI's names, and those of Mistral, vLLM and Responses that turn up in chat.
-    fn of(part_type: &[u8]) -> Option<Self> {
+    pub(super) fn of(part_type: &[u8]) -> Option<Self> {
         match part_type {
             b"image_url" | b"input_image" | b"image" => Some(Self::Image),
             b"input_audio" | b"audio_url" | b"audio" => Some(Self::Audio),
@@ -432,7 +432,7 @@ impl Media {
     }
 }
 
-fn role_named(name: &[u8]) -> Option<Role> {
+pub(super) fn role_named(name: &[u8]) -> Option<Role> {
     Some(match name {
         b"user" => Role::User,
         b"assistant" => Role::Assistant,
@@ -444,7 +444,7 @@ fn role_named(name: &[u8]) -> Option<Role> {
 
 /// Refuses a next value of another kind.
 #[inline]
-fn expect(c: &mut Cursor<'_>, kind: Kind, path: impl FnOnce() -> String) -> Result<(), Stop> {
+pub(super) fn expect(c: &mut Cursor<'_>, kind: Kind, path: impl FnOnce() -> String) -> Result<(), Stop> {
     let found = c.kind()?;
     if found == kind {
         return Ok(());
@@ -455,7 +455,7 @@ fn expect(c: &mut Cursor<'_>, kind: Kind, path: impl FnOnce() -> String) -> Resu
 
 /// As [`expect`]; a null is consumed and gives false.
 #[inline]
-fn expect_or_null(c: &mut Cursor<'_>, kind: Kind, path: impl FnOnce() -> String) -> Result<bool, Stop> {
+pub(super) fn expect_or_null(c: &mut Cursor<'_>, kind: Kind, path: impl FnOnce() -> String) -> Result<bool, Stop> {
     if c.null_if_next()? {
         return Ok(false);
     }
@@ -463,7 +463,7 @@ fn expect_or_null(c: &mut Cursor<'_>, kind: Kind, path: impl FnOnce() -> String)
 }
 
 /// A boolean, null being false, with its place.
-fn flag(c: &mut Cursor<'_>, path: &'static str) -> Result<(bool, Range<usize>), Stop> {
+pub(super) fn flag(c: &mut Cursor<'_>, path: &'static str) -> Result<(bool, Range<usize>), Stop> {
     let value = expect_or_null(c, Kind::Bool, || path.into())? && c.boolean()?;
     let end = c.offset();
     let length = if c.source()[..end].ends_with(b"false") { 5 } else { 4 };
@@ -471,7 +471,7 @@ fn flag(c: &mut Cursor<'_>, path: &'static str) -> Result<(bool, Range<usize>), 
 }
 
 /// A whole number from 0, or null, with its place; above the range of `u32` it counts as that range's end.
-fn whole(c: &mut Cursor<'_>, path: &'static str) -> Result<(Option<u32>, Range<usize>), Stop> {
+pub(super) fn whole(c: &mut Cursor<'_>, path: &'static str) -> Result<(Option<u32>, Range<usize>), Stop> {
     if c.null_if_next()? {
         return Ok((None, c.offset() - 4..c.offset()));
     }
@@ -489,7 +489,7 @@ fn whole(c: &mut Cursor<'_>, path: &'static str) -> Result<(Option<u32>, Range<u
 
 /// Refuses `Model` for `model`: Go's parsers, Ollama's among them, take the one for the other. They also fold two
 /// letters from outside ASCII, the long s and the Kelvin sign.
-fn refuse_misspelling(name: &[u8], fields: &[&str], parent: impl FnOnce() -> String) -> Result<(), Stop> {
+pub(super) fn refuse_misspelling(name: &[u8], fields: &[&str], parent: impl FnOnce() -> String) -> Result<(), Stop> {
     let folded;
     let name = if name.is_ascii() {
         name

@@ -1,5 +1,5 @@
 use super::*;
-use crate::scan::scan_chat;
+use crate::scan::{scan_chat, scan_responses};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -91,6 +91,39 @@ fn changes_exactly_what_it_must() {
         forwarded(&format!(r#"{{"model":"a",{M}}}"#), &Forward { model: "a\"\n", ..plain }),
         format!(r#"{{"model":"a\"\n",{M}}}"#)
     );
+}
+
+#[test]
+fn a_responses_body_has_its_own_cap_and_asks_for_no_usage() {
+    let cap = OutputCap { tokens: 50, field: CapField::MaxOutputTokens };
+    let forward = Forward { model: "up", usage: true, cap: Some(cap) };
+    let cases = [
+        (
+            r#"{"model":"a","input":"x","stream":true}"#,
+            r#"{"model":"up","input":"x","stream":true,"max_output_tokens":50}"#,
+        ),
+        (
+            r#"{"model":"up","max_output_tokens":51,"input":"x"}"#,
+            r#"{"model":"up","max_output_tokens":50,"input":"x"}"#,
+        ),
+        (
+            r#"{"model":"up","max_output_tokens":50,"input":"x"}"#,
+            r#"{"model":"up","max_output_tokens":50,"input":"x"}"#,
+        ),
+        (
+            r#"{"model":"up","max_output_tokens": null,"input":"x"}"#,
+            r#"{"model":"up","max_output_tokens": 50,"input":"x"}"#,
+        ),
+        (
+            r#"{"waypost":{"stage":"ui"},"model":"a","input":"x","max_output_tokens":7}"#,
+            r#"{"model":"up","input":"x","max_output_tokens":7}"#,
+        ),
+    ];
+    for (body, want) in cases {
+        let out =
+            scan_responses(body.as_bytes()).unwrap().upstream_body(&Bytes::from_static(body.as_bytes()), &forward);
+        assert_eq!(std::str::from_utf8(&out).unwrap(), want, "{body}");
+    }
 }
 
 #[test]
