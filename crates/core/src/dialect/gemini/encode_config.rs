@@ -8,6 +8,7 @@ use crate::dialect::Inexpressible;
 use crate::dialect::wire::put;
 use crate::registry::Capabilities;
 use serde_json::{Map, Value, json};
+use std::ops::RangeInclusive;
 
 /// The most stop sequences that the API takes.
 const MAX_STOPS: usize = 5;
@@ -181,7 +182,7 @@ impl Writer<'_> {
             _ if self.home => as_it_was(thinking),
             ThinkingBy::Nothing => return self.cannot_think(thinking),
             _ if unable => return self.cannot_think(thinking),
-            ThinkingBy::Budget { least, most } => by_budget(thinking, least, most),
+            ThinkingBy::Budget { off, least, most } => by_budget(thinking, off, least..=most),
             ThinkingBy::Level { minimal } => by_level(thinking, minimal),
         };
         put(&mut wanted, "includeThoughts", thinking.show);
@@ -213,11 +214,11 @@ fn as_it_was(thinking: &Thinking) -> Map<String, Value> {
 }
 
 /// A budget within the model's bounds; −1 is as much as it likes.
-fn by_budget(thinking: &Thinking, least: u64, most: u64) -> Map<String, Value> {
+fn by_budget(thinking: &Thinking, off: u64, bounds: RangeInclusive<u64>) -> Map<String, Value> {
     let budget = if is_off(thinking) {
-        Some(least.into())
+        Some(off.into())
     } else if let Some(tokens) = thinking.budget_tokens.or(thinking.effort.map(Effort::budget_tokens)) {
-        Some(tokens.clamp(least, most).into())
+        Some(tokens.clamp(*bounds.start(), *bounds.end()).into())
     } else {
         (thinking.enabled == Some(true)).then(|| Value::from(-1))
     };

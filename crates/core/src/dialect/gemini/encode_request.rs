@@ -95,6 +95,9 @@ impl Writer<'_> {
         }
         if !self.home {
             contents.iter_mut().for_each(|(role, content)| sign_first_call(*role, content));
+            if !self.habits.system {
+                say_first(&mut system, &mut contents);
+            }
         }
         put(body, "systemInstruction", (!system.is_empty()).then_some(Value::Object(system)));
         put(body, "contents", Some(contents.into_iter().map(|(_, c)| Value::Object(c)).collect::<Vec<_>>()));
@@ -265,6 +268,17 @@ fn usual_mime(kind: MediaKind) -> &'static str {
         MediaKind::Audio => "audio/mpeg",
         MediaKind::Video => "video/mp4",
         MediaKind::Document => "application/pdf",
+    }
+}
+
+/// Puts the system prompt before the user's first words, for models that take none.
+fn say_first(system: &mut Map<String, Value>, contents: &mut [(Role, Map<String, Value>)]) {
+    let user = contents.iter_mut().find(|(role, _)| *role == Role::User);
+    if let Some(Value::Array(parts)) = user.and_then(|(_, content)| content.get_mut("parts"))
+        && let Some(Value::Array(mut prompt)) = system.remove("parts")
+    {
+        prompt.append(parts);
+        *parts = prompt;
     }
 }
 

@@ -6,8 +6,8 @@
 pub(super) enum ThinkingBy {
     /// Not at all: it refuses the setting.
     Nothing,
-    /// By a budget between these bounds; from 0 only where it can be told not to think.
-    Budget { least: u64, most: u64 },
+    /// By a budget between these bounds; `off` is what comes closest to not thinking, 0 where it can be told not to.
+    Budget { off: u64, least: u64, most: u64 },
     /// By a level; `MINIMAL` only where there is one.
     Level { minimal: bool },
 }
@@ -20,6 +20,8 @@ pub(super) struct Habits {
     pub(super) json_with_tools: bool,
     /// Frequency and presence penalties.
     pub(super) penalties: bool,
+    /// System prompts.
+    pub(super) system: bool,
 }
 
 impl Habits {
@@ -27,16 +29,18 @@ impl Habits {
     pub(super) fn of(model: &str) -> Self {
         let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
         let is = |prefix: &str| name.starts_with(prefix);
-        if is("gemini-2.5") {
-            let least = if is("gemini-2.5-pro") { 128 } else { 0 };
-            let most = if is("gemini-2.5-pro") { 32_768 } else { 24_576 };
-            let thinking = ThinkingBy::Budget { least, most };
-            return Self { thinking, json_with_tools: false, penalties: false };
-        }
-        if is("gemini-1") || is("gemini-2") || is("gemini-pro") || is("gemma") || is("learnlm") {
-            return Self { thinking: ThinkingBy::Nothing, json_with_tools: false, penalties: true };
-        }
-        let thinking = ThinkingBy::Level { minimal: !name.contains("pro") };
-        Self { thinking, json_with_tools: true, penalties: true }
+        let (thinking, old, penalties) = if is("gemini-2.5-pro") {
+            (ThinkingBy::Budget { off: 128, least: 128, most: 32_768 }, true, false)
+        } else if is("gemini-2.5-flash-lite") {
+            (ThinkingBy::Budget { off: 0, least: 512, most: 24_576 }, true, false)
+        } else if is("gemini-2.5") {
+            (ThinkingBy::Budget { off: 0, least: 1, most: 24_576 }, true, false)
+        } else if is("gemini-1") || is("gemini-2") || is("gemini-pro") || is("gemma") || is("learnlm") {
+            (ThinkingBy::Nothing, true, true)
+        } else {
+            (ThinkingBy::Level { minimal: !name.contains("pro") }, false, true)
+        };
+        let system = !["gemma-2", "gemma-3"].into_iter().any(is);
+        Self { thinking, json_with_tools: !old, penalties, system }
     }
 }

@@ -211,8 +211,11 @@ pub(super) fn parse_object(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok()
 }
 
-/// `inlineData` or `fileData`, with what else stood in it.
-fn media_of(fields: &mut Fields) -> Result<Option<(&'static str, Media, Map<String, Value>)>> {
+/// Under which name media stood, and what else stood there.
+type Found = (&'static str, Media, Map<String, Value>);
+
+/// Takes `inlineData` or `fileData`.
+fn media_of(fields: &mut Fields) -> Result<Option<Found>> {
     if let Some(mut blob) = inner(fields, "inlineData")? {
         let mime = blob.required_string("mimeType")?;
         let Some(base64) = standard_base64(blob.required_string("data")?) else {
