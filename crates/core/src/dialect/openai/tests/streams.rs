@@ -169,10 +169,7 @@ fn look_alikes_say_the_same() {
         ),
         ("two_names_of_thoughts", vec![thought("Hm."), text("4"), finish(FinishReason::Stop), Event::Done]),
         ("stop_sequence", vec![text("One, two"), stopped, Event::Done]),
-        (
-            "late_name",
-            vec![call(0, "c1", "weather"), arguments(0, r#"{"a":1}"#), ending, Event::Done],
-        ),
+        ("late_name", vec![call(0, "c1", "weather"), arguments(0, r#"{"a":1}"#), ending, Event::Done]),
         ("cut", vec![text("The Glom")]),
         ("comments", vec![text("Hi"), finish(FinishReason::Stop), Event::Done]),
     ];
