@@ -1,7 +1,7 @@
 //! The providers that need no more than a name and a key. Base URLs end where the vendor's own paths begin.
 
 use super::KnownProvider;
-use crate::registry::{Dialect, Quirks};
+use crate::registry::{Dialect, Quirks, ThinkingSwitch, Thoughts, ToolForcing};
 
 /// So many of the table's first entries are makers of models, whose facts win for a name without a provider.
 pub(super) const MAKERS: usize = 11;
@@ -16,8 +16,19 @@ pub fn known_provider(name: &str) -> Option<&'static KnownProvider> {
     TABLE.iter().find(|p| p.name == name)
 }
 
-/// What most look-alikes take.
-const LOOK_ALIKE: Quirks = Quirks { max_completion_tokens: false, developer: false, ..Quirks::OPENAI };
+/// Routers in front of many makers take what any of these takes.
+const ROUTER: Quirks = Quirks {
+    developer: true,
+    text_parts: true,
+    refusal: true,
+    cache_control: true,
+    thoughts: Thoughts::Details,
+    wide_efforts: true,
+    thinking: ThinkingSwitch::Object,
+    top_k: true,
+    verbosity: true,
+    ..Quirks::LOOK_ALIKE
+};
 
 const OPENAI: &[Dialect] = &[Dialect::OpenAi];
 
@@ -34,7 +45,7 @@ const fn like_openai(
         base_url: Some(base_url),
         env,
         stream_usage: true,
-        quirks: LOOK_ALIKE,
+        quirks: Quirks::LOOK_ALIKE,
         starters,
     }
 }
@@ -66,6 +77,16 @@ static TABLE: &[KnownProvider] = &[
     },
     KnownProvider {
         dialects: &[Dialect::Gemini],
+        // Of its OpenAI-compatible face, for who configures that: an unknown field is an error there.
+        quirks: Quirks {
+            thought_signatures: true,
+            seed: None,
+            penalties: false,
+            logprobs: false,
+            user: false,
+            text_parts: true,
+            ..Quirks::LOOK_ALIKE
+        },
         ..like_openai(
             "gemini",
             "https://generativelanguage.googleapis.com/v1beta",
@@ -76,6 +97,15 @@ static TABLE: &[KnownProvider] = &[
     KnownProvider {
         // Refuses `stream_options` with a 422, and ends every stream with its usage unasked.
         stream_usage: false,
+        quirks: Quirks {
+            names: false,
+            text_parts: true,
+            reasoning_effort: false,
+            seed: Some("random_seed"),
+            logprobs: false,
+            user: false,
+            ..Quirks::LOOK_ALIKE
+        },
         ..like_openai(
             "mistral",
             "https://api.mistral.ai/v1",
@@ -83,18 +113,71 @@ static TABLE: &[KnownProvider] = &[
             &["mistral-small-latest", "mistral-large-latest", "mistral-large-4"],
         )
     },
-    like_openai(
-        "deepseek",
-        "https://api.deepseek.com",
-        &["DEEPSEEK_API_KEY"],
-        &["deepseek-v4-flash", "deepseek-v4-pro"],
-    ),
-    like_openai("xai", "https://api.x.ai/v1", &["XAI_API_KEY"], &["grok-4.3", "grok-4.7"]),
-    like_openai("moonshot", "https://api.moonshot.ai/v1", &["MOONSHOT_API_KEY"], &["kimi-k2.6", "kimi-k3.1-pro"]),
-    like_openai("zai", "https://api.z.ai/api/paas/v4", &["ZAI_API_KEY", "Z_AI_API_KEY"], &["glm-5.3-flash", "glm-5.3"]),
+    KnownProvider {
+        // Wants its thoughts back where they led to a call.
+        quirks: Quirks {
+            thoughts: Thoughts::Content,
+            json_schema: false,
+            parallel_tool_calls: false,
+            strict_tools: false,
+            wide_efforts: true,
+            thinking: ThinkingSwitch::Kind,
+            seed: None,
+            n: false,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai(
+            "deepseek",
+            "https://api.deepseek.com",
+            &["DEEPSEEK_API_KEY"],
+            &["deepseek-v4-flash", "deepseek-v4-pro"],
+        )
+    },
+    KnownProvider {
+        // Its reasoning models refuse penalties.
+        quirks: Quirks { max_completion_tokens: true, text_parts: true, penalties: false, ..Quirks::LOOK_ALIKE },
+        ..like_openai("xai", "https://api.x.ai/v1", &["XAI_API_KEY"], &["grok-4.3", "grok-4.7"])
+    },
+    KnownProvider {
+        // Fixes its sampling, and wants the thoughts of a call back.
+        quirks: Quirks {
+            max_completion_tokens: true,
+            thoughts: Thoughts::Content,
+            tool_choice: ToolForcing::Named,
+            strict_tools: false,
+            thinking: ThinkingSwitch::Kind,
+            penalties: false,
+            n: false,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai("moonshot", "https://api.moonshot.ai/v1", &["MOONSHOT_API_KEY"], &["kimi-k2.6", "kimi-k3.1-pro"])
+    },
+    KnownProvider {
+        quirks: Quirks {
+            names: false,
+            thoughts: Thoughts::Content,
+            json_schema: false,
+            tool_choice: ToolForcing::Never,
+            parallel_tool_calls: false,
+            strict_tools: false,
+            thinking: ThinkingSwitch::Kind,
+            seed: None,
+            penalties: false,
+            logprobs: false,
+            n: false,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai(
+            "zai",
+            "https://api.z.ai/api/paas/v4",
+            &["ZAI_API_KEY", "Z_AI_API_KEY"],
+            &["glm-5.3-flash", "glm-5.3"],
+        )
+    },
     KnownProvider {
         // Refuses `stream_options`.
         stream_usage: false,
+        quirks: Quirks { parallel_tool_calls: false, logprobs: false, n: false, user: false, ..Quirks::LOOK_ALIKE },
         ..like_openai(
             "cohere",
             "https://api.cohere.ai/compatibility/v1",
@@ -102,53 +185,113 @@ static TABLE: &[KnownProvider] = &[
             &["command-r7b-12-2024", "command-r-08-2024", "command-a-03-2025"],
         )
     },
-    like_openai(
-        "dashscope",
-        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
-        &["DASHSCOPE_API_KEY"],
-        &["qwen3.8-flash", "qwen3.8-max"],
-    ),
-    like_openai("minimax", "https://api.minimax.io/v1", &["MINIMAX_API_KEY"], &["MiniMax-M2.5", "MiniMax-M3"]),
+    KnownProvider {
+        quirks: Quirks {
+            text_parts: true,
+            video: true,
+            cache_control: true,
+            tool_choice: ToolForcing::Named,
+            thinking: ThinkingSwitch::Flag,
+            top_k: true,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai(
+            "dashscope",
+            "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+            &["DASHSCOPE_API_KEY"],
+            &["qwen3.8-flash", "qwen3.8-max"],
+        )
+    },
+    KnownProvider {
+        quirks: Quirks {
+            max_completion_tokens: true,
+            thoughts: Thoughts::Details,
+            json_schema: false,
+            tool_choice: ToolForcing::Never,
+            parallel_tool_calls: false,
+            strict_tools: false,
+            seed: None,
+            penalties: false,
+            logprobs: false,
+            n: false,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai("minimax", "https://api.minimax.io/v1", &["MINIMAX_API_KEY"], &["MiniMax-M2.5", "MiniMax-M3"])
+    },
     // Hosts.
-    like_openai(
-        "groq",
-        "https://api.groq.com/openai/v1",
-        &["GROQ_API_KEY"],
-        &["openai/gpt-oss-20b", "openai/gpt-oss-120b"],
-    ),
-    like_openai(
-        "together",
-        "https://api.together.ai/v1",
-        &["TOGETHER_API_KEY", "TOGETHERAI_API_KEY"],
-        &["zai-org/GLM-5.3-Flash", "deepseek-ai/DeepSeek-V4.1-Flash", "zai-org/GLM-5.3", "moonshotai/Kimi-K3"],
-    ),
-    like_openai(
-        "fireworks",
-        "https://api.fireworks.ai/inference/v1",
-        &["FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"],
-        &[
-            "accounts/fireworks/models/glm-5p3-flash",
-            "accounts/fireworks/models/deepseek-v4p1-flash",
-            "accounts/fireworks/models/glm-5p3",
-            "accounts/fireworks/models/kimi-k3",
-        ],
-    ),
-    like_openai("cerebras", "https://api.cerebras.ai/v1", &["CEREBRAS_API_KEY"], &["gpt-oss-120b", "gemma-4-31b"]),
-    like_openai(
-        "deepinfra",
-        "https://api.deepinfra.com/v1/openai",
-        &["DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"],
-        &["openai/gpt-oss-120b", "deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-V4-Pro-0813"],
-    ),
-    like_openai(
-        "openrouter",
-        "https://openrouter.ai/api/v1",
-        &["OPENROUTER_API_KEY"],
-        &["openai/gpt-5.6-luna", "anthropic/claude-sonnet-5", "openai/gpt-5.6-terra"],
-    ),
+    KnownProvider {
+        quirks: Quirks { max_completion_tokens: true, names: false, logprobs: false, n: false, ..Quirks::LOOK_ALIKE },
+        ..like_openai(
+            "groq",
+            "https://api.groq.com/openai/v1",
+            &["GROQ_API_KEY"],
+            &["openai/gpt-oss-20b", "openai/gpt-oss-120b"],
+        )
+    },
+    KnownProvider {
+        // Its `logprobs` is a number.
+        quirks: Quirks { logprobs: false, top_k: true, ..Quirks::LOOK_ALIKE },
+        ..like_openai(
+            "together",
+            "https://api.together.ai/v1",
+            &["TOGETHER_API_KEY", "TOGETHERAI_API_KEY"],
+            &["zai-org/GLM-5.3-Flash", "deepseek-ai/DeepSeek-V4.1-Flash", "zai-org/GLM-5.3", "moonshotai/Kimi-K3"],
+        )
+    },
+    KnownProvider {
+        quirks: Quirks { top_k: true, ..Quirks::LOOK_ALIKE },
+        ..like_openai(
+            "fireworks",
+            "https://api.fireworks.ai/inference/v1",
+            &["FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"],
+            &[
+                "accounts/fireworks/models/glm-5p3-flash",
+                "accounts/fireworks/models/deepseek-v4p1-flash",
+                "accounts/fireworks/models/glm-5p3",
+                "accounts/fireworks/models/kimi-k3",
+            ],
+        )
+    },
+    KnownProvider {
+        quirks: Quirks {
+            max_completion_tokens: true,
+            parallel_tool_calls: false,
+            penalties: false,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai("cerebras", "https://api.cerebras.ai/v1", &["CEREBRAS_API_KEY"], &["gpt-oss-120b", "gemma-4-31b"])
+    },
+    KnownProvider {
+        quirks: Quirks { top_k: true, ..Quirks::LOOK_ALIKE },
+        ..like_openai(
+            "deepinfra",
+            "https://api.deepinfra.com/v1/openai",
+            &["DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"],
+            &["openai/gpt-oss-120b", "deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-V4-Pro-0813"],
+        )
+    },
+    KnownProvider {
+        quirks: Quirks { video: true, images: true, ..ROUTER },
+        ..like_openai(
+            "openrouter",
+            "https://openrouter.ai/api/v1",
+            &["OPENROUTER_API_KEY"],
+            &["openai/gpt-5.6-luna", "anthropic/claude-sonnet-5", "openai/gpt-5.6-terra"],
+        )
+    },
     KnownProvider {
         // Sends its usage with every chunk, asked or not.
         stream_usage: false,
+        quirks: Quirks {
+            json_object: false,
+            tool_choice: ToolForcing::Never,
+            parallel_tool_calls: false,
+            seed: None,
+            logprobs: false,
+            n: false,
+            user: false,
+            ..Quirks::LOOK_ALIKE
+        },
         ..like_openai(
             "perplexity",
             "https://api.perplexity.ai",
@@ -175,18 +318,45 @@ static TABLE: &[KnownProvider] = &[
         &["BASETEN_API_KEY"],
         &["zai-org/GLM-5.3-Flash", "deepseek-ai/DeepSeek-V4.1-Flash", "zai-org/GLM-5.3"],
     ),
-    like_openai(
-        "vercel",
-        "https://ai-gateway.vercel.sh/v1",
-        &["AI_GATEWAY_API_KEY"],
-        &["openai/gpt-4o-mini", "google/gemini-2.5-pro", "anthropic/claude-opus-4.6"],
-    ),
+    KnownProvider {
+        quirks: ROUTER,
+        ..like_openai(
+            "vercel",
+            "https://ai-gateway.vercel.sh/v1",
+            &["AI_GATEWAY_API_KEY"],
+            &["openai/gpt-4o-mini", "google/gemini-2.5-pro", "anthropic/claude-opus-4.6"],
+        )
+    },
     like_openai("nvidia", "https://integrate.api.nvidia.com/v1", &["NVIDIA_API_KEY"], &[]),
     like_openai("huggingface", "https://router.huggingface.co/v1", &["HF_TOKEN"], &[]),
     // At home.
-    like_openai("ollama", "http://127.0.0.1:11434/v1", &[], &["llama3.2", "qwen3", "gpt-oss"]),
-    like_openai("lmstudio", "http://127.0.0.1:1234/v1", &[], &[]),
-    like_openai("vllm", "http://127.0.0.1:8000/v1", &[], &[]),
+    KnownProvider {
+        // Reads `tool_choice` and does not obey it.
+        quirks: Quirks {
+            text_parts: true,
+            tool_choice: ToolForcing::Never,
+            parallel_tool_calls: false,
+            n: false,
+            user: false,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai("ollama", "http://127.0.0.1:11434/v1", &[], &["llama3.2", "qwen3", "gpt-oss"])
+    },
+    KnownProvider {
+        // Takes `tool_choice` only as a word.
+        quirks: Quirks { json_object: false, tool_choice: ToolForcing::Unnamed, ..Quirks::LOOK_ALIKE },
+        ..like_openai("lmstudio", "http://127.0.0.1:1234/v1", &[], &[])
+    },
+    KnownProvider {
+        quirks: Quirks {
+            text_parts: true,
+            video: true,
+            thoughts: Thoughts::Content,
+            top_k: true,
+            ..Quirks::LOOK_ALIKE
+        },
+        ..like_openai("vllm", "http://127.0.0.1:8000/v1", &[], &[])
+    },
     // In the operator's account.
     cloud("azure", &[Dialect::OpenAi, Dialect::Responses], &["AZURE_OPENAI_API_KEY", "AZURE_API_KEY"]),
     cloud("vertex", &[Dialect::Gemini], &[]),

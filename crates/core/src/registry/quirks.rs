@@ -81,6 +81,8 @@ pub enum ToolForcing {
     Any,
     /// A certain one.
     Named,
+    /// Any of them, but not a certain one.
+    Unnamed,
     /// None; nor can tools that are on offer be forbidden.
     Never,
 }

@@ -3,3 +3,4 @@
 mod architecture;
 mod deciding;
 mod simulation;
+mod translating;

@@ -143,6 +143,12 @@ pub(super) fn encode(part: &Part, index: usize, out: &mut Vec<Value>) {
     }
 }
 
+/// The entry of a signed call, for whoever takes its signature nowhere else.
+pub(super) fn encode_call(id: &str, signature: &Signature, index: usize) -> Value {
+    let format = format_of(signature.dialect);
+    json!({"type": "reasoning.encrypted", "data": signature.value, "id": id, "format": format, "index": index})
+}
+
 /// What every entry ends with.
 fn finish(entry: &mut Value, part: &Part, index: usize, out: &mut Vec<Value>) {
     let own = part.extras.get("format").and_then(Value::as_str);

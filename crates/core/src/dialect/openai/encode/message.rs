@@ -6,6 +6,7 @@ use super::tools::mark;
 use crate::chat::{Content, Message, Part, Role, ToolCall, ToolResult};
 use crate::dialect::Inexpressible;
 use crate::dialect::openai::{details, media};
+use crate::dialect::wire::put;
 use crate::registry::Thoughts;
 use serde_json::{Map, Value, json};
 
@@ -291,24 +292,32 @@ fn assistant(writing: &mut Writing<'_>, message: &Message, out: &mut Vec<Value>)
 
 /// Gives earlier thoughts back, as the target wants them.
 fn thoughts(writing: &mut Writing<'_>, parts: &[Part], into: &mut Map<String, Value>) -> Result<(), Inexpressible> {
-    let (mut text, mut entries, mut lost) = (String::new(), Vec::new(), false);
+    let quirks = writing.quirks();
+    let (mut text, mut entries, mut lost, mut blocks) = (String::new(), Vec::new(), false, 0);
     for part in parts {
-        let Content::Reasoning { text: thought, .. } = &part.content else { continue };
-        match writing.quirks().thoughts {
-            Thoughts::Details => details::encode(part, entries.len(), &mut entries),
-            Thoughts::Content if !thought.is_empty() => text.push_str(thought),
-            Thoughts::Content | Thoughts::Unwanted => lost = true,
+        match (&part.content, quirks.thoughts) {
+            (Content::Reasoning { .. }, Thoughts::Details) => {
+                details::encode(part, blocks, &mut entries);
+                blocks += 1;
+            }
+            (Content::Reasoning { text: thought, .. }, Thoughts::Content) if !thought.is_empty() => {
+                text.push_str(thought);
+            }
+            (Content::Reasoning { .. }, _) => lost = true,
+            (Content::ToolCall(call), Thoughts::Details) if !quirks.thought_signatures => {
+                if let Some(signature) = &part.signature {
+                    entries.push(details::encode_call(&call.id, signature, blocks));
+                    blocks += 1;
+                }
+            }
+            _ => {}
         }
     }
     if lost {
         writing.losses.drop("reasoning")?;
     }
-    if !text.is_empty() {
-        into.insert("reasoning_content".into(), text.into());
-    }
-    if !entries.is_empty() {
-        into.insert("reasoning_details".into(), entries.into());
-    }
+    put(into, "reasoning_content", Some(text).filter(|t| !t.is_empty()));
+    put(into, "reasoning_details", Some(entries).filter(|e| !e.is_empty()));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::{message, tools};
 use crate::chat::{Effort, Format, Request, Thinking};
 use crate::dialect::wire::put;
 use crate::dialect::{Encoded, Inexpressible, Losses, Target};
-use crate::registry::{Capabilities, Dialect, Quirks, ThinkingSwitch, ToolForcing};
+use crate::registry::{Capabilities, Dialect, Quirks, ThinkingSwitch};
 use serde_json::{Map, Value, json};
 
 /// What the Responses API and this one call by the same name.
@@ -96,16 +96,17 @@ impl Writing<'_> {
                 "the model's API has no JSON schema output, and the tools of the request leave no room for another way";
             return self.losses.refuse(FIELD, why);
         }
-        if self.quirks().tool_choice == ToolForcing::Never || schema.get("type").is_none_or(|t| t != "object") {
+        let object = schema.get("type").is_some_and(|t| t == "object");
+        let Some(choice) = tools::force(self, name, &[]).filter(|_| object) else {
             let why = "the model's API has no JSON schema output, and a forced tool cannot stand for it here";
             return self.losses.refuse(FIELD, why);
-        }
+        };
         let mut function = Map::new();
         function.insert("name".into(), name.into());
         function.insert("description".into(), description.unwrap_or("Gives the answer.").into());
         function.insert("parameters".into(), schema.clone());
         self.body.insert("tools".into(), json!([{"type": "function", "function": function}]));
-        self.body.insert("tool_choice".into(), json!({"type": "function", "function": {"name": name}}));
+        self.body.insert("tool_choice".into(), choice);
         self.json_tool = Some(name.to_owned());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Tools on offer, and which of them must be called.
 
 use super::request::Writing;
-use crate::chat::{Tool, ToolChoice, ToolKind};
+use crate::chat::{CacheMark, Tool, ToolChoice, ToolKind};
 use crate::dialect::Inexpressible;
 use crate::dialect::wire::put;
 use crate::registry::ToolForcing;
@@ -92,7 +92,7 @@ fn encode(writing: &mut Writing<'_>, tool: &Tool, place: usize) -> Result<Option
 /// Writes `cache_control`. Whoever does not take it caches on its own, or not at all.
 pub(super) fn mark(
     writing: &mut Writing<'_>,
-    mark: Option<&crate::chat::CacheMark>,
+    mark: Option<&CacheMark>,
     into: &mut Map<String, Value>,
 ) -> Result<(), Inexpressible> {
     let Some(mark) = mark else { return Ok(()) };
@@ -109,29 +109,35 @@ pub(super) fn mark(
 
 fn encode_choice(writing: &Writing<'_>, choice: &ToolChoice) -> Result<Value, Inexpressible> {
     const FIELD: &str = "tool_choice";
-    let request = writing.request;
-    let forcing = writing.quirks().tool_choice;
     match choice {
         ToolChoice::Auto => Ok("auto".into()),
         ToolChoice::None => Ok("none".into()),
-        ToolChoice::Required if forcing == ToolForcing::Any => Ok("required".into()),
-        ToolChoice::Required => match request.tools.as_slice() {
-            [Tool { kind: ToolKind::Function { name, .. }, .. }] if forcing == ToolForcing::Named => {
-                Ok(named(name, false))
-            }
-            _ => writing.losses.refuse(FIELD, "the model's API cannot be made to call any one of several tools"),
+        ToolChoice::Required => match (writing.quirks().tool_choice, writing.request.tools.as_slice()) {
+            (ToolForcing::Any | ToolForcing::Unnamed, _) => Ok("required".into()),
+            (ToolForcing::Named, [Tool { kind: ToolKind::Function { name, .. }, .. }]) => Ok(named(name, false)),
+            _ => writing.losses.refuse(FIELD, "the model's API cannot be made to call one of several tools"),
         },
-        ToolChoice::Tool(_) if forcing == ToolForcing::Never => {
-            writing.losses.refuse(FIELD, "the model's API cannot be made to call a certain tool")
-        }
-        ToolChoice::Tool(wanted) => {
-            let custom = |t: &Tool| matches!(&t.kind, ToolKind::Custom { name, .. } if name == wanted);
-            Ok(named(wanted, request.tools.iter().any(custom)))
-        }
+        ToolChoice::Tool(wanted) => match force(writing, wanted, &writing.request.tools) {
+            Some(choice) => Ok(choice),
+            None => writing.losses.refuse(FIELD, "the model's API cannot be made to call a certain tool"),
+        },
         ToolChoice::Native(value) if writing.at_home() => Ok(value.clone()),
         ToolChoice::Native(_) => {
             writing.losses.refuse(FIELD, "only the API that this choice was written for understands it")
         }
+    }
+}
+
+/// How to force a certain one of these tools.
+pub(super) fn force(writing: &Writing<'_>, wanted: &str, tools: &[Tool]) -> Option<Value> {
+    match writing.quirks().tool_choice {
+        ToolForcing::Any | ToolForcing::Named => {
+            let custom = |t: &Tool| matches!(&t.kind, ToolKind::Custom { name, .. } if name == wanted);
+            Some(named(wanted, tools.iter().any(custom)))
+        }
+        // Any one of one tool is that tool.
+        ToolForcing::Unnamed => (tools.len() < 2).then(|| "required".into()),
+        ToolForcing::Never => None,
     }
 }
 

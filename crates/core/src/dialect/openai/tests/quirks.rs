@@ -132,7 +132,12 @@ fn tools_are_forced_where_they_can_be() {
     assert_eq!(choice(&request, ToolForcing::Any), "required");
     assert_eq!(choice(&request, ToolForcing::Named), named);
     assert_eq!(refused(&request, BARE), "tool_choice");
+    assert_eq!(choice(&request, ToolForcing::Unnamed), "required");
+    request.tool_choice = Some(ToolChoice::Tool("f".into()));
+    assert_eq!(choice(&request, ToolForcing::Unnamed), "required");
     request.tools.push(function("g"));
+    assert_eq!(refused(&request, Quirks { tool_choice: ToolForcing::Unnamed, ..ALL }), "tool_choice");
+    request.tool_choice = Some(ToolChoice::Required);
     assert_eq!(refused(&request, Quirks { tool_choice: ToolForcing::Named, ..ALL }), "tool_choice");
     request.tool_choice = Some(ToolChoice::Tool("f".into()));
     assert_eq!(choice(&request, ToolForcing::Named), named);
@@ -242,6 +247,17 @@ fn thoughts_are_given_back_where_they_are_wanted() {
     let (body, dropped) = written(&request, ALL);
     assert_eq!(body["messages"][0]["reasoning_details"][1]["data"], "R");
     assert!(dropped.is_empty());
+    // A signed call, where there is no `extra_content`.
+    let call = ToolCall { id: "c1".into(), name: "f".into(), arguments: "{}".into(), custom: false };
+    let call = Part { signature: signature(Dialect::Gemini, "G"), ..Content::ToolCall(call).into() };
+    let signed = ask(vec![Message::new(Role::Assistant, vec![call.clone()])]);
+    let (body, _) = written(&signed, Quirks { thought_signatures: false, ..ALL });
+    let message = &body["messages"][0];
+    assert_eq!(
+        (&message["reasoning_details"][0]["id"], message["tool_calls"][0].get("extra_content")),
+        (&json!("c1"), None)
+    );
+    assert_eq!(decode_request(body.to_string().as_bytes()).unwrap().messages[0].parts, [call]);
     // A turn of thoughts alone leaves nothing behind.
     let alone = vec![reasoning("Hm.", false).into()];
     let request = ask(vec![user(vec![Part::text("x")]), Message::new(Role::Assistant, alone)]);
@@ -325,4 +341,46 @@ fn content_takes_the_targets_form() {
     };
     request.messages = vec![user(vec![Content::Media(notes).into()])];
     assert_eq!(written(&request, Quirks::OPENAI).0["messages"][0]["content"], "notes:\n\nline");
+}
+
+#[test]
+fn the_catalogue_knows_who_takes_what() {
+    let request = decode_request(
+        json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "seed": 1, "max_tokens": 9, "n": 2,
+            "frequency_penalty": 1, "logprobs": true, "stream": true, "reasoning_effort": "none"})
+        .to_string()
+        .as_bytes(),
+    )
+    .unwrap();
+    let cases: [(&str, &[&str]); 7] = [
+        (
+            "openai",
+            &[
+                "max_completion_tokens",
+                "frequency_penalty",
+                "seed",
+                "n",
+                "logprobs",
+                "reasoning_effort",
+                "stream_options",
+            ],
+        ),
+        ("mistral", &["max_tokens", "frequency_penalty", "random_seed", "n"]),
+        ("gemini", &["max_tokens", "n", "stream_options"]),
+        ("groq", &["max_completion_tokens", "frequency_penalty", "seed", "stream_options"]),
+        ("deepseek", &["max_tokens", "frequency_penalty", "logprobs", "thinking", "stream_options"]),
+        (
+            "dashscope",
+            &["max_tokens", "frequency_penalty", "seed", "n", "logprobs", "enable_thinking", "stream_options"],
+        ),
+        ("openrouter", &["max_tokens", "frequency_penalty", "seed", "n", "logprobs", "reasoning", "stream_options"]),
+    ];
+    for (name, want) in cases {
+        let known = crate::catalogue::known_provider(name).unwrap();
+        let quirks = Quirks { stream_options: known.stream_usage, ..known.quirks };
+        let (body, _) = written(&request, quirks);
+        let mut fields: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.retain(|f| !["model", "messages", "stream"].contains(f));
+        assert_eq!(fields, want, "{name}");
+    }
 }
