@@ -58,6 +58,7 @@ class Client:
 
     errors = (openai.APIError, anthropic.APIError)
     shows_reasoning = True
+    keeps_signatures = True  # in what goes back with the next request
 
     def __init__(self, url, key=CLIENT_KEY):
         self.common = {"api_key": key, "max_retries": 0, "timeout": PATIENCE}
@@ -284,7 +285,7 @@ class LangChain(Client):
 
 class LangChainChat(LangChain):
     name, dialect = "langchain-chat", "openai"
-    shows_reasoning = False
+    shows_reasoning = keeps_signatures = False
 
     def make(self, model, case):
         return langchain_openai.ChatOpenAI(
@@ -349,6 +350,7 @@ class Node(Client):
 
 class NodeChat(Node):
     name, dialect = "node-chat", "openai"
+    keeps_signatures = False  # not whole, from a stream
 
 
 class NodeResponses(Node):
@@ -357,7 +359,7 @@ class NodeResponses(Node):
 
 class AiSdkChat(Node):
     name, dialect = "ai-sdk-chat", "openai"
-    shows_reasoning = False
+    shows_reasoning = keeps_signatures = False
 
 
 class AiSdkResponses(Node):
