@@ -14,6 +14,8 @@ from pathlib import Path
 import openai
 import pytest
 
+import wire as relay
+
 HERE = Path(__file__).parent
 CLIENT_KEY = "client-key-0f7c2d9a"
 NARROW_KEY = "narrow-key-5b1e8a44"
@@ -110,17 +112,56 @@ def mock(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def start_gateway(mock, tmp_path_factory):
+def session_wire(mock):
+    wire = relay.Wire(mock.url, MOCK_KEY)
+    yield wire
+    wire.stop()
+
+
+@pytest.fixture
+def wire(session_wire):
+    session_wire.clear()
+    return session_wire
+
+
+class Talker:
+    """A process that answers each line of JSON with another."""
+
+    def __init__(self, command):
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def say(self, value):
+        self.child.stdin.write(json.dumps(value) + "\n")
+        self.child.stdin.flush()
+        line = self.child.stdout.readline()
+        assert line, f"{self.child.args} ended"
+        return json.loads(line)
+
+
+@pytest.fixture(scope="session")
+def node():
+    talker = Talker(["node", HERE / "node/clients.mjs"])
+    yield talker
+    talker.child.stdin.close()
+    talker.child.wait(PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def start_gateway(mock, session_wire, tmp_path_factory):
     """Starts a gateway for the time of a `with`; how it ended and what it logged is checked at its end."""
 
     @contextmanager
     def start():
         log = tmp_path_factory.mktemp("gateway") / "gateway.log"
+        google = log.with_name("google.json")
+        google.write_text(json.dumps(session_wire.google_credentials()))
         with socket.socket() as closed:
             # Bound and never listening: every connection is refused, and nobody else gets the port.
             closed.bind(("127.0.0.1", 0))
             down = f"http://127.0.0.1:{closed.getsockname()[1]}"
             settings = {"MOCK_URL": mock.url, "DOWN_URL": down, "MOCK_KEY": MOCK_KEY}
+            settings |= {"WIRE_URL": session_wire.url, "GOOGLE_FILE": str(google), "AWS_ID": relay.AWS_ID}
+            settings |= {"AWS_SECRET": relay.AWS_SECRET, "AWS_SESSION": relay.AWS_SESSION, "REGION": relay.AWS_REGION}
             keys = {"CLIENT_KEY": CLIENT_KEY, "NARROW_KEY": NARROW_KEY}
             command = [os.environ["WAYPOST_BINARY"], "serve", "--config", HERE / "waypost.yaml"]
             process = Process("the gateway", command, os.environ | settings | keys, log, r"listening on (http://\S+)")
@@ -130,7 +171,8 @@ def start_gateway(mock, tmp_path_factory):
                 code = process.stop()
         text = log.read_text(errors="replace")
         assert code == 0, f"the gateway ended with {code}:\n{text}"
-        for secret in [CLIENT_KEY, NARROW_KEY, MOCK_KEY, "Grüße", "greet", "weather in Oslo"]:
+        keys = [CLIENT_KEY, NARROW_KEY, MOCK_KEY, relay.AWS_SECRET, relay.AWS_SESSION]
+        for secret in [*keys, "Grüße", "greet", "weather in Oslo"]:
             assert secret not in text, f"`{secret}`, a key or a text, is in the gateway's log"
         assert "panicked" not in text, text
 
