@@ -11,10 +11,12 @@ use std::ops::Range;
 
 use crate::json::{self, Kind, Position};
 
+mod embeddings;
 mod reader;
 mod responses;
 mod stats;
 
+pub use embeddings::scan_embeddings;
 pub use responses::scan_responses;
 pub use stats::TextStats;
 
@@ -206,14 +208,5 @@ pub fn scan_chat(body: &[u8]) -> Result<Scan, ScanError> {
 pub fn scan_messages(body: &[u8]) -> Result<Scan, ScanError> {
     reader::read(body)
 }
-/// STUB
-pub fn scan_responses(body: &[u8]) -> Result<Scan, ScanError> {
-    reader::read(body)
-}
-/// STUB
-pub fn scan_embeddings(body: &[u8]) -> Result<Scan, ScanError> {
-    reader::read(body)
-}
-
 #[cfg(test)]
 mod tests;

@@ -121,7 +121,7 @@ impl Field {
 pub(super) struct Seen(u32);
 
 impl Seen {
-    fn has(self, bit: u8) -> bool {
+    pub(super) fn has(self, bit: u8) -> bool {
         self.0 & (1 << bit) != 0
     }
 
@@ -149,10 +149,7 @@ pub(super) struct Reader {
 impl Reader {
     fn member(&mut self, c: &mut Cursor<'_>, key: json::Key<'_>) -> Result<(), Stop> {
         let key_start = key.start;
-        if let (true, Some(cut)) = (self.cut_open, self.scan.waypost_member.as_mut()) {
-            cut.end = key_start;
-            self.cut_open = false;
-        }
+        self.begin_member(key_start);
         let name = key.name;
         let field = Field::of(name);
         match field {
@@ -165,8 +162,31 @@ impl Reader {
                 c.skip()?;
             }
         }
-        self.scan.has_members |= !matches!(field, Some(Field::Waypost));
-        self.last_end = c.offset();
+        self.end_member(!matches!(field, Some(Field::Waypost)), c.offset());
+        Ok(())
+    }
+
+    /// A member's key comes: where `waypost` stood first, its cut runs to here.
+    pub(super) fn begin_member(&mut self, key_start: usize) {
+        if let (true, Some(cut)) = (self.cut_open, self.scan.waypost_member.as_mut()) {
+            cut.end = key_start;
+            self.cut_open = false;
+        }
+    }
+
+    /// A member was read to `end`; `stays`: it is not `waypost`, which is cut.
+    pub(super) fn end_member(&mut self, stays: bool, end: usize) {
+        self.scan.has_members |= stays;
+        self.last_end = end;
+    }
+
+    /// The value of `waypost`, and the range to cut: with the comma before it, or, where it comes first, the one after.
+    pub(super) fn waypost(&mut self, c: &mut Cursor<'_>, key_start: usize) -> Result<(), Stop> {
+        let value = c.value()?;
+        self.cut_open = self.last_end == 0;
+        let start = if self.cut_open { key_start } else { self.last_end };
+        self.scan.waypost_member = Some(start..value.end);
+        self.scan.waypost = Some(value);
         Ok(())
     }
 
@@ -179,13 +199,7 @@ impl Reader {
             }
             Field::Stream => scan.stream = Some(flag(c, "stream")?),
             Field::StreamOptions => self.stream_options(c)?,
-            Field::Waypost => {
-                let value = c.value()?;
-                self.cut_open = self.last_end == 0;
-                let start = if self.cut_open { key_start } else { self.last_end };
-                scan.waypost_member = Some(start..value.end);
-                scan.waypost = Some(value);
-            }
+            Field::Waypost => self.waypost(c, key_start)?,
             Field::Messages => {
                 expect(c, Kind::Array, || "messages".into())?;
                 c.array(|c| self.message(c))?;

@@ -120,10 +120,7 @@ impl Items {
     fn member(&mut self, c: &mut Cursor<'_>, key: Key<'_>) -> Result<(), Stop> {
         let (name, key_start) = (key.name, key.start);
         let reader = &mut self.reader;
-        if let (true, Some(cut)) = (reader.cut_open, reader.scan.waypost_member.as_mut()) {
-            cut.end = key_start;
-            reader.cut_open = false;
-        }
+        reader.begin_member(key_start);
         let field = Field::of(name);
         match field {
             Some(field) => {
@@ -135,8 +132,7 @@ impl Items {
                 c.skip()?;
             }
         }
-        self.reader.scan.has_members |= !matches!(field, Some(Field::Waypost));
-        self.reader.last_end = c.offset();
+        self.reader.end_member(!matches!(field, Some(Field::Waypost)), c.offset());
         Ok(())
     }
 
@@ -149,13 +145,7 @@ impl Items {
                 reader.scan.model = Some(c.string()?.quoted());
             }
             Field::Stream => reader.scan.stream = Some(flag(c, "stream")?),
-            Field::Waypost => {
-                let value = c.value()?;
-                reader.cut_open = reader.last_end == 0;
-                let start = if reader.cut_open { key_start } else { reader.last_end };
-                reader.scan.waypost_member = Some(start..value.end);
-                reader.scan.waypost = Some(value);
-            }
+            Field::Waypost => self.reader.waypost(c, key_start)?,
             Field::Instructions => {
                 if expect_or_null(c, Kind::String, path)? {
                     let first = reader.scan.texts.len();
