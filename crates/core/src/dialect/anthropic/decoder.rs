@@ -8,8 +8,8 @@ use super::inspect::{EventKind, Said};
 use super::parse_error;
 use super::shared::{Counts, finish_named, read_citation, signature};
 use crate::chat::{Event, Finish, Signature};
-use crate::dialect::wire::{Fields, Malformed};
 use crate::dialect::EventFault;
+use crate::dialect::wire::{Fields, Malformed};
 use crate::json::Str;
 use crate::registry::Usage;
 
@@ -183,7 +183,10 @@ impl Decoder {
         if let Some(reason) = said.stop_reason.as_ref().filter(|_| !self.finished) {
             self.finished = true;
             let stop_sequence = said.stop_sequence.as_ref().map(|s| s.text().into_owned());
-            out.push(Event::Finish { choice: 0, finish: Finish { reason: finish_named(&reason.bytes()), stop_sequence } });
+            out.push(Event::Finish {
+                choice: 0,
+                finish: Finish { reason: finish_named(&reason.bytes()), stop_sequence },
+            });
         }
         self.counts.merge(said.counts);
         self.usage(out);

@@ -128,7 +128,8 @@ impl Writer<'_> {
             let why = "the model's API can promise output of this form only where it is an object";
             return self.losses.refuse(self.name(Name::Format), why);
         }
-        let valid = |name: &&str| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+        let valid =
+            |name: &&str| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
         let name = name.filter(|n| !n.is_empty()).filter(valid).unwrap_or(JSON_TOOL);
         let description = description.unwrap_or("Takes the answer to the user.");
         tools.push(json!({"name": name, "description": description, "input_schema": object_schema(Some(wanted))}));

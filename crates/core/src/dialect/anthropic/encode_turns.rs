@@ -196,9 +196,9 @@ impl Writer<'_> {
             return id.to_owned();
         }
         // FNV-1a.
-        let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, b| {
-            (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = id
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
         let plain: String = id.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
         format!("{plain}_{hash:016x}")
     }

@@ -140,12 +140,14 @@ impl Encoder {
     /// Writes what is not arguments, or holds it.
     fn output(&mut self, event: &Event, out: &mut Vec<u8>) {
         match (&self.open, event) {
-            (Open::Call { extent, .. }, _) if !extent.complete || !self.held.is_empty() => self.held.push(match event {
-                Event::ToolCall { index, .. } => {
-                    Held::Call { call: event.clone(), index: *index, arguments: String::new() }
-                }
-                other => Held::Other(other.clone()),
-            }),
+            (Open::Call { extent, .. }, _) if !extent.complete || !self.held.is_empty() => {
+                self.held.push(match event {
+                    Event::ToolCall { index, .. } => {
+                        Held::Call { call: event.clone(), index: *index, arguments: String::new() }
+                    }
+                    other => Held::Other(other.clone()),
+                })
+            }
             _ => self.write(event, out),
         }
     }
@@ -304,7 +306,9 @@ fn is_output(event: &Event) -> bool {
         Event::Text { choice, text } | Event::Refusal { choice, text } | Event::Reasoning { choice, text, .. } => {
             *choice == 0 && !text.is_empty()
         }
-        Event::Citation { choice, .. } | Event::Signature { choice, .. } | Event::ToolCall { choice, .. } => *choice == 0,
+        Event::Citation { choice, .. } | Event::Signature { choice, .. } | Event::ToolCall { choice, .. } => {
+            *choice == 0
+        }
         _ => false,
     }
 }

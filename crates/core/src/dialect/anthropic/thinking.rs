@@ -9,6 +9,9 @@ use crate::registry::Capabilities;
 /// The least budget that the API takes.
 const MIN_BUDGET: u64 = 1024;
 
+/// As many tokens as every model that thinks can put out.
+const MAX_RAISED: u64 = 32_000;
+
 /// What `thinking` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -65,12 +68,17 @@ pub(super) fn plan(
             let budget = budget.max(MIN_BUDGET);
             let max_tokens = match request.max_output_tokens {
                 Some(_) => plain,
-                // Nobody set a limit: the visible answer keeps what it would have without thoughts.
-                None => capped(target.default_cap.saturating_add(budget)),
+                // Nobody set a limit, so the usual one makes room for thoughts where it is small.
+                None => {
+                    let visible = target.default_cap.min(4 * MIN_BUDGET);
+                    capped(target.default_cap.max(budget.saturating_add(visible).min(MAX_RAISED)))
+                }
             };
-            // A budget that the client wrote itself and that fits is its own business; else a quarter stays visible.
-            let fits = home && budget < max_tokens;
-            let budget = if fits { budget } else { budget.min(max_tokens - max_tokens / 4) };
+            // A budget that the client wrote itself and that fits is its own business; else what is usual without
+            // thoughts stays visible, or a quarter.
+            let visible = if home { 1 } else { target.default_cap.min(max_tokens / 4) };
+            let fits = budget.saturating_add(visible) <= max_tokens;
+            let budget = if fits { budget } else { max_tokens - max_tokens / 4 };
             if budget < MIN_BUDGET || budget >= max_tokens {
                 return lost(losses);
             }
