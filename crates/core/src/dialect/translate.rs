@@ -1,10 +1,10 @@
 //! From one dialect's answer to another's: whole, or event by event. It joins a decoder and an encoder and takes from the
 //! canonical form between them what accounting and the stream gate must know. It knows no wire format itself.
 
-use super::bedrock::Frames;
+use super::bedrock::frames::{Frame, FrameFault, Frames};
 use super::gate::{StreamFault, Tally};
 use super::sse::{self, Splitter};
-use super::{BadCompletion, ChunkFacts, CompletionFacts, Decoder, Encoder, ReplyContext};
+use super::{BadCompletion, ChunkFacts, CompletionFacts, Decoder, Encoder, Malformed, ReplyContext};
 use super::{decode_response, encode_response};
 use crate::chat::{Choice, Content, Event, FinishReason, Part, Response};
 use crate::registry::Dialect;
@@ -68,6 +68,17 @@ enum Framing {
     Frames(Frames),
 }
 
+impl From<FrameFault> for StreamFault {
+    fn from(fault: FrameFault) -> Self {
+        match fault {
+            FrameFault::Oversized => Self::Oversized,
+            FrameFault::Prelude | FrameFault::Checksum | FrameFault::Headers => {
+                Self::Unexpected(Malformed::new("", "the stream's binary framing is broken"))
+            }
+        }
+    }
+}
+
 /// One stream's translation.
 #[derive(Debug)]
 pub(super) struct Translation {
@@ -108,7 +119,8 @@ impl Translation {
                     self.event(event.name, &data, tally, out)?;
                 }
                 Framing::Frames(frames) => {
-                    let Some(frame) = frames.next(chunk, &mut at)? else { break };
+                    let Some(piece) = frames.next(chunk, &mut at)? else { break };
+                    let frame = Frame::parse(piece.bytes(chunk))?;
                     self.event(frame.name.as_bytes(), &frame.payload, tally, out)?;
                 }
             }

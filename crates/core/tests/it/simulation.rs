@@ -398,7 +398,7 @@ impl<'a> World<'a> {
                 assert!(tried.is_empty());
                 "unavailable"
             }
-            GiveUp::Budget => unreachable!("this world has no budgets"),
+            GiveUp::Budget | GiveUp::Inexpressible => unreachable!("this world has no budgets and one dialect"),
             GiveUp::Stopped => {
                 let last = tried.last().expect("something was sent").failure;
                 self.seen.cut_after_commit += u32::from(last == Failure::Cut);

@@ -1,107 +1,103 @@
-//! STUB
+//! Bedrock Converse and ConverseStream: one form for the models of many makers.
+//!
+//! What the makers' models take and refuse differs more here than anywhere else, and the form does not say it: that is the
+//! table in [`models`], by the model's name. Streams come in binary frames ([`frames`]). Signing is the gateway's.
+//!
+//! Read and written again in this dialect, a request is equal as JSON with these exceptions: consecutive turns of one
+//! speaker become one; several texts of one cited block become one; an effort asked for through `outputConfig` moves to
+//! where the model's own parameters are; a budget of thought becomes an effort where the model takes only that.
 
-use super::{
-    BadCompletion, ChunkFacts, CompletionFacts, Encoded, ErrorText, EventFault, Inexpressible, Malformed, ReplyContext,
-    Target, UpstreamError,
-};
-use crate::chat::{Event, Request, Response};
-use crate::json;
+mod blocks;
+mod decode_request;
+mod delta;
+mod encode_config;
+mod encode_parts;
+mod encode_request;
+mod encode_tools;
+mod error;
+pub mod frames;
+mod inspect;
+mod media;
+mod models;
+mod response;
+mod stream_decode;
+mod stream_encode;
 
-fn missing() -> Malformed {
-    Malformed::new("", "not there yet")
+pub use decode_request::decode_request;
+pub use encode_request::encode_request;
+pub use error::{error_body, error_event, parse_error};
+pub use inspect::{inspect_completion, inspect_event};
+pub use response::{decode_response, encode_response};
+pub use stream_decode::Decoder;
+pub use stream_encode::Encoder;
+
+use crate::chat::FinishReason;
+use crate::registry::Usage;
+
+/// The path of a call of this model: its name or ARN is one segment, so `/` and `:` in it are percent-encoded.
+pub fn path(model: &str, stream: bool) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut path = String::from("/model/");
+    for byte in model.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            path.push(char::from(byte));
+        } else {
+            path.extend(['%', char::from(HEX[usize::from(byte >> 4)]), char::from(HEX[usize::from(byte & 15)])]);
+        }
+    }
+    path.push_str(if stream { "/converse-stream" } else { "/converse" });
+    path
 }
 
-/// Reads a request.
-pub fn decode_request(_body: &[u8]) -> Result<Request, Malformed> {
-    Err(missing())
-}
-
-/// Writes a request.
-pub fn encode_request(_request: &Request, _target: &Target<'_>) -> Result<Encoded, Inexpressible> {
-    Err(Inexpressible { field: String::new(), why: "not there yet".into() })
-}
-
-/// Reads a whole answer.
-pub fn decode_response(_body: &[u8]) -> Result<Response, BadCompletion> {
-    Err(BadCompletion::Malformed(missing()))
-}
-
-/// Writes a whole answer.
-pub fn encode_response(_response: &Response, _context: &ReplyContext) -> Vec<u8> {
-    Vec::new()
-}
-
-/// Reads a stream.
-#[derive(Debug, Default)]
-pub struct Decoder {}
-
-impl Decoder {
-    /// Reads one event.
-    pub fn event(&mut self, _name: &[u8], _data: &[u8], _out: &mut Vec<Event>) -> Result<(), EventFault> {
-        Err(missing().into())
+/// Why the model stopped, by its name here.
+fn finish_named(name: &str) -> FinishReason {
+    match name {
+        "end_turn" | "stop_sequence" => FinishReason::Stop,
+        "tool_use" => FinishReason::ToolCalls,
+        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
+        "guardrail_intervened" | "content_filtered" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
     }
 }
 
-/// Writes a stream.
-#[derive(Debug)]
-pub struct Encoder {}
-
-impl Encoder {
-    /// For one answer.
-    pub fn new(_context: ReplyContext) -> Self {
-        Self {}
-    }
-
-    /// Writes one event.
-    pub fn event(&mut self, _event: &Event, _out: &mut Vec<u8>) {}
-}
-
-/// Inspects one event of a stream that passes as it is.
-pub fn inspect_event(_name: &[u8], _data: &[u8]) -> Result<ChunkFacts, json::Error> {
-    Ok(ChunkFacts::default())
-}
-
-/// Inspects a whole answer that passes as it is.
-pub fn inspect_completion(_body: &[u8]) -> Result<CompletionFacts, BadCompletion> {
-    Err(BadCompletion::Malformed(missing()))
-}
-
-/// Reads the body of a failed answer.
-pub fn parse_error(_status: Option<u16>, _body: &[u8]) -> UpstreamError {
-    UpstreamError::default()
-}
-
-/// The body of an error for a client.
-pub fn error_body(_error: &ErrorText<'_>) -> Vec<u8> {
-    Vec::new()
-}
-
-/// The event that ends a stream which had begun.
-pub fn error_event(_error: &ErrorText<'_>) -> Vec<u8> {
-    Vec::new()
-}
-
-/// STUB frames.
-#[derive(Debug, Default)]
-pub struct Frames {}
-
-/// One message.
-#[derive(Debug)]
-pub struct Frame {
-    /// Event.
-    pub name: String,
-    /// Payload.
-    pub payload: bytes::Bytes,
-}
-
-impl Frames {
-    /// Next.
-    pub fn next(&mut self, _chunk: &[u8], _at: &mut usize) -> Result<Option<Frame>, super::gate::StreamFault> {
-        Ok(None)
+/// The name for a reason where the answer did not come with one of this dialect.
+fn finish_name(reason: FinishReason, stop_sequence: bool) -> &'static str {
+    match reason {
+        FinishReason::Stop if stop_sequence => "stop_sequence",
+        // Anything else is most like a turn's end: no name here says "other".
+        FinishReason::Stop | FinishReason::Other => "end_turn",
+        FinishReason::Length => "max_tokens",
+        FinishReason::ToolCalls => "tool_use",
+        FinishReason::ContentFilter => "content_filtered",
     }
 }
 
-/// STUB
-pub fn path(model: &str, _stream: bool) -> String {
-    model.into()
+/// Token counts as they stand; input leaves out what the cache gave or took.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    input: Option<u64>,
+    output: Option<u64>,
+    cache_read: u64,
+    cache_write: u64,
 }
+
+impl Counts {
+    /// In our convention, where input includes the cache; `None` without any count.
+    fn usage(self) -> Option<Usage> {
+        if self.input.is_none() && self.output.is_none() {
+            return None;
+        }
+        let cached = self.cache_read.saturating_add(self.cache_write);
+        Some(Usage {
+            input_tokens: self.input.unwrap_or(0).saturating_add(cached),
+            output_tokens: self.output.unwrap_or(0),
+            cache_read_tokens: self.cache_read,
+            cache_write_tokens: self.cache_write,
+            // Part of the output, and not told apart.
+            reasoning_tokens: 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
