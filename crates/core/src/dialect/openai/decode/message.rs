@@ -68,7 +68,7 @@ pub(super) fn spoken(fields: &mut Fields, made_up: &str) -> Result<Vec<Part>, Ma
     let mut parts = thoughts(fields, &mut calls)?;
     let mut said = content(fields)?.unwrap_or_default();
     // Without words beside calls, an empty string is how some clients write null.
-    if said.iter().all(|p| is_empty_text(p)) {
+    if said.iter().all(is_empty_text) {
         said.clear();
     }
     if let Some(signature) = details::take_thought_signature(fields) {

@@ -1,5 +1,6 @@
 //! From the wire into the canonical form.
 
+mod chunk;
 mod message;
 mod request;
 mod response;

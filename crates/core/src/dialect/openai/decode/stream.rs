@@ -5,16 +5,15 @@
 //! name and type, leave out its index or id, send it whole, repeat the finish reason, or put usage into every chunk: the
 //! events are the same.
 
+use super::chunk::{CallChunk, ChoiceChunk, Chunk, Rare};
 use super::message::thinking_text;
 use super::response::{citation, finish, token_logprobs};
-use crate::chat::{Event, FinishReason, Media, MediaKind, Signature};
+use crate::chat::{Event, Media, MediaKind, Signature};
 use crate::dialect::openai::details::{self, Detail};
-use crate::dialect::openai::inspect::{each_element, each_member, finish_named, number_or_skip, read_usage};
 use crate::dialect::openai::{media, parse_error};
 use crate::dialect::wire::Fields;
 use crate::dialect::{EventFault, Malformed};
-use crate::json::{self, Cursor, Kind};
-use crate::registry::{Dialect, Usage};
+use crate::registry::Dialect;
 use serde_json::Value;
 use std::mem;
 
@@ -70,7 +69,7 @@ impl Decoder {
         if name == b"error" {
             return Err(EventFault::Error(Box::new(parse_error(None, data))));
         }
-        let chunk = Chunk::read(data).map_err(|e| Malformed::new("", e.to_string()))?;
+        let chunk = Chunk::read(data, !self.started).map_err(|e| Malformed::new("", e.to_string()))?;
         if chunk.failed {
             return Err(EventFault::Error(Box::new(parse_error(None, data))));
         }
@@ -97,224 +96,6 @@ impl Decoder {
             None => return Err(Malformed::new("choices", "there are too many of them")),
         };
         self.choices[at].read(chunk, &self.id, out)
-    }
-}
-
-/// What a chunk says.
-#[derive(Default)]
-struct Chunk {
-    id: String,
-    model: String,
-    created: Option<i64>,
-    choices: Vec<ChoiceChunk>,
-    usage: Option<Usage>,
-    failed: bool,
-}
-
-#[derive(Default)]
-struct ChoiceChunk {
-    index: u32,
-    thoughts: Option<String>,
-    text: String,
-    refusal: String,
-    /// Thoughts among the parts of a content (Mistral).
-    parts: Vec<Value>,
-    calls: Vec<CallChunk>,
-    finish: Option<FinishReason>,
-    stop_sequence: Option<String>,
-    /// Members that are parsed as they are needed.
-    rare: Vec<(Rare, Value)>,
-    usage: Option<Usage>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rare {
-    Details,
-    Extra,
-    Images,
-    Annotations,
-    Logprobs,
-}
-
-#[derive(Default)]
-struct CallChunk {
-    place: Option<u64>,
-    id: String,
-    name: String,
-    arguments: String,
-    custom: bool,
-    /// It came as `function_call`.
-    old: bool,
-    extra: Option<Value>,
-}
-
-impl Chunk {
-    fn read(data: &[u8]) -> Result<Self, json::Error> {
-        let mut chunk = Self::default();
-        let mut c = Cursor::new(data)?;
-        c.object(|c, key| match key.name {
-            b"id" => text_into(c, &mut chunk.id),
-            b"model" => text_into(c, &mut chunk.model),
-            b"created" => {
-                chunk.created = number_or_skip(c)?.and_then(|n| i64::try_from(n).ok());
-                Ok(())
-            }
-            b"choices" => each_element(c, |c| {
-                let mut choice = ChoiceChunk::read(c, chunk.choices.len())?;
-                chunk.usage = choice.usage.take().or(chunk.usage);
-                chunk.choices.push(choice);
-                Ok(())
-            }),
-            b"usage" => {
-                chunk.usage = read_usage(c)?.or(chunk.usage);
-                Ok(())
-            }
-            b"x_groq" => each_member(c, |c, key| match key {
-                b"usage" => {
-                    chunk.usage = read_usage(c)?.or(chunk.usage);
-                    Ok(())
-                }
-                b"error" => fails(c, &mut chunk.failed),
-                _ => c.skip(),
-            }),
-            b"error" => fails(c, &mut chunk.failed),
-            b"object" => {
-                chunk.failed |= c.string_or_skip()?.is_some_and(|s| s.raw == b"error");
-                Ok(())
-            }
-            _ => c.skip(),
-        })?;
-        c.finish()?;
-        Ok(chunk)
-    }
-}
-
-impl ChoiceChunk {
-    fn read(c: &mut Cursor<'_>, place: usize) -> Result<Self, json::Error> {
-        let mut choice = Self { index: u32::try_from(place).unwrap_or(u32::MAX), ..Self::default() };
-        each_member(c, |c, key| match key {
-            b"index" => {
-                choice.index = number_or_skip(c)?.map_or(choice.index, |n| u32::try_from(n).unwrap_or(u32::MAX));
-                Ok(())
-            }
-            b"delta" | b"message" => choice.delta(c),
-            b"finish_reason" => {
-                if let Some(reason) = c.string_or_skip()?
-                    && !reason.raw.is_empty()
-                {
-                    choice.finish = Some(finish_named(&reason.bytes()));
-                }
-                Ok(())
-            }
-            b"stop_reason" => {
-                choice.stop_sequence = c.string_or_skip()?.map(|s| s.text().into_owned());
-                Ok(())
-            }
-            b"logprobs" => choice.keep(c, Rare::Logprobs),
-            b"usage" => {
-                choice.usage = read_usage(c)?;
-                Ok(())
-            }
-            _ => c.skip(),
-        })?;
-        Ok(choice)
-    }
-
-    fn delta(&mut self, c: &mut Cursor<'_>) -> Result<(), json::Error> {
-        each_member(c, |c, key| match key {
-            b"content" if c.kind()? == Kind::Array => each_element(c, |c| {
-                self.parts.push(value(c)?);
-                Ok(())
-            }),
-            b"content" => text_into(c, &mut self.text),
-            // Several names of one thing, some of them side by side.
-            b"reasoning_content" | b"reasoning" | b"reasoning_text" => {
-                let text = c.string_or_skip()?.map(|s| s.text().into_owned());
-                self.thoughts = self.thoughts.take().or(text.filter(|t| !t.is_empty()));
-                Ok(())
-            }
-            b"refusal" => text_into(c, &mut self.refusal),
-            b"tool_calls" => each_element(c, |c| {
-                self.calls.push(CallChunk::read(c)?);
-                Ok(())
-            }),
-            b"function_call" if c.kind()? == Kind::Object => {
-                let mut call = CallChunk { old: true, ..CallChunk::default() };
-                each_member(c, |c, key| call.function(c, key))?;
-                self.calls.push(call);
-                Ok(())
-            }
-            b"audio" => each_member(c, |c, key| match key {
-                b"transcript" => text_into(c, &mut self.text),
-                _ => c.skip(),
-            }),
-            b"reasoning_details" => self.keep(c, Rare::Details),
-            b"extra_content" => self.keep(c, Rare::Extra),
-            b"images" => self.keep(c, Rare::Images),
-            b"annotations" => self.keep(c, Rare::Annotations),
-            _ => c.skip(),
-        })
-    }
-
-    fn keep(&mut self, c: &mut Cursor<'_>, what: Rare) -> Result<(), json::Error> {
-        if matches!(c.kind()?, Kind::Array | Kind::Object) {
-            self.rare.push((what, value(c)?));
-            return Ok(());
-        }
-        c.skip()
-    }
-
-    /// The values kept of one kind, an array's elements one by one.
-    fn kept(&mut self, what: Rare) -> Vec<Value> {
-        let mut values = Vec::new();
-        for (_, value) in self.rare.iter_mut().filter(|(kind, _)| *kind == what) {
-            match value.take() {
-                Value::Array(items) => values.extend(items),
-                one => values.push(one),
-            }
-        }
-        values
-    }
-}
-
-impl CallChunk {
-    fn read(c: &mut Cursor<'_>) -> Result<Self, json::Error> {
-        let mut call = Self::default();
-        each_member(c, |c, key| match key {
-            b"index" => {
-                call.place = number_or_skip(c)?;
-                Ok(())
-            }
-            b"id" => text_into(c, &mut call.id),
-            b"function" => each_member(c, |c, key| call.function(c, key)),
-            b"custom" if c.kind()? == Kind::Object => {
-                call.custom = true;
-                each_member(c, |c, key| match key {
-                    b"name" => text_into(c, &mut call.name),
-                    b"input" => text_into(c, &mut call.arguments),
-                    _ => c.skip(),
-                })
-            }
-            b"extra_content" => {
-                call.extra = Some(value(c)?);
-                Ok(())
-            }
-            _ => c.skip(),
-        })?;
-        Ok(call)
-    }
-
-    fn function(&mut self, c: &mut Cursor<'_>, key: &[u8]) -> Result<(), json::Error> {
-        match key {
-            b"name" => text_into(c, &mut self.name),
-            b"arguments" if c.kind()? == Kind::Object => {
-                let place = c.value()?;
-                self.arguments.push_str(&String::from_utf8_lossy(&c.source()[place]));
-                Ok(())
-            }
-            b"arguments" => text_into(c, &mut self.arguments),
-            _ => c.skip(),
-        }
     }
 }
 
@@ -487,25 +268,4 @@ impl ChoiceState {
 fn thought_signature(extra: &Value) -> Option<Signature> {
     let mut fields = Fields::of(serde_json::json!({"extra_content": extra}), "").ok()?;
     details::take_thought_signature(&mut fields)
-}
-
-/// Appends a string; any other value is skipped.
-fn text_into(c: &mut Cursor<'_>, into: &mut String) -> Result<(), json::Error> {
-    if let Some(text) = c.string_or_skip()? {
-        into.push_str(&text.text());
-    }
-    Ok(())
-}
-
-/// An `error` member: null, false and the empty string are none.
-fn fails(c: &mut Cursor<'_>, failed: &mut bool) -> Result<(), json::Error> {
-    let value = c.value()?;
-    *failed |= !matches!(&c.source()[value], b"null" | b"false" | b"\"\"");
-    Ok(())
-}
-
-/// A value as a tree; the cursor has checked its text.
-fn value(c: &mut Cursor<'_>) -> Result<Value, json::Error> {
-    let place = c.value()?;
-    Ok(serde_json::from_slice(&c.source()[place]).unwrap_or(Value::Null))
 }

@@ -170,10 +170,8 @@ fn text_part(text: &str) -> Map<String, Value> {
 
 /// One plain text, or several where the target takes no list, as a string.
 fn joined(writing: &Writing<'_>, mut parts: Vec<Value>) -> Value {
-    let plain = |part: &Value| match part.as_object() {
-        Some(map) if map.len() == 2 && map.get("type").is_some_and(|t| t == "text") => true,
-        _ => false,
-    };
+    let is_text = |map: &Map<String, Value>| map.len() == 2 && map.get("type").is_some_and(|t| t == "text");
+    let plain = |part: &Value| part.as_object().is_some_and(is_text);
     if !parts.iter().all(plain) || (parts.len() > 1 && writing.quirks().text_parts) {
         return parts.into();
     }

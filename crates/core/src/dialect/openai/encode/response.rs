@@ -85,8 +85,10 @@ fn message(parts: &[Part], context: &ReplyContext) -> Map<String, Value> {
     for part in parts {
         match &part.content {
             Content::Text { text: more, citations } => {
+                let length = |text: &str| text.chars().count() as u64;
+                let start = if citations.is_empty() { 0 } else { length(&text) };
                 text.push_str(more);
-                annotations.extend(citations.iter().filter_map(annotation));
+                annotations.extend(citations.iter().filter_map(|c| annotation(c, (start, start + length(more)))));
                 signature = part.signature.as_ref().or(signature);
             }
             Content::Refusal(more) => refusal.push_str(more),
@@ -142,13 +144,14 @@ fn recording(media: &Media, context: &ReplyContext) -> Option<Value> {
     Some(json!({"id": id, "data": base64, "expires_at": context.created, "transcript": ""}))
 }
 
-/// What has a URL; other sources (a document of the request) have no form here.
-pub(super) fn annotation(citation: &Citation) -> Option<Value> {
+/// What has a URL; other sources (a document of the request) have no form here. `place` is the text that rests on it, where
+/// the source's own dialect does not say.
+pub(super) fn annotation(citation: &Citation, place: (u64, u64)) -> Option<Value> {
     if citation.origin == Dialect::OpenAi {
         return Some(citation.native.clone());
     }
     let url = citation.url.as_deref()?;
-    let (start, end) = citation.range.unwrap_or((0, 0));
+    let (start, end) = citation.range.unwrap_or(place);
     let title = citation.title.as_deref().unwrap_or("");
     let mut cited = json!({"url": url, "title": title, "start_index": start, "end_index": end});
     if let Some(quote) = &citation.quote {

@@ -29,6 +29,20 @@ struct ChoiceState {
     thinking: bool,
     /// Calls with free-form input.
     custom: Vec<u32>,
+    /// Characters of text so far.
+    said: u64,
+    /// The text that the last source was cited for.
+    cited: (u64, u64),
+}
+
+impl ChoiceState {
+    /// The text that a source without a place of its own is cited for: what was said since the last one.
+    fn cite(&mut self) -> (u64, u64) {
+        if self.cited.1 < self.said {
+            self.cited = (self.cited.1, self.said);
+        }
+        self.cited
+    }
 }
 
 impl Encoder {
@@ -48,7 +62,12 @@ impl Encoder {
                 self.begin(id, model, *created);
                 self.choice(0, out);
             }
-            Event::Text { choice, text } => self.text(*choice, r#"{"content":"#, text, out),
+            Event::Text { choice, text } => {
+                self.text(*choice, r#"{"content":"#, text, out);
+                if let Some(state) = self.choices.iter_mut().find(|c| c.index == *choice) {
+                    state.said += text.chars().count() as u64;
+                }
+            }
             Event::Refusal { choice, text } => self.text(*choice, r#"{"refusal":"#, text, out),
             Event::Reasoning { choice, text, summary } => self.thought(*choice, text, *summary, out),
             Event::Signature { choice, signature, redacted } => self.signature(*choice, signature, *redacted, out),
@@ -57,20 +76,13 @@ impl Encoder {
                 if *custom {
                     state.custom.push(*index);
                 }
-                let mut call = if *custom {
-                    json!({"index": index, "id": id, "type": "custom", "custom": {"name": name, "input": ""}})
-                } else {
-                    json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}})
-                };
-                if let Some(signature) = signature {
-                    call["extra_content"] = details::thought_signature(signature);
-                }
+                let call = call_start(*index, id, name, *custom, signature.as_ref());
                 self.delta(*choice, &json!({"tool_calls": [call]}), out);
             }
             Event::Arguments { choice, index, text } => self.arguments(*choice, *index, text, out),
             Event::Citation { choice, citation } => {
-                if let Some(annotation) = annotation(citation) {
-                    self.choice(*choice, out);
+                let place = self.choice(*choice, out).cite();
+                if let Some(annotation) = annotation(citation, place) {
                     self.delta(*choice, &json!({"annotations": [annotation]}), out);
                 }
             }
@@ -246,6 +258,18 @@ impl Encoder {
         }
         out.extend_from_slice(DONE_EVENT);
     }
+}
+
+fn call_start(index: u32, id: &str, name: &str, custom: bool, signature: Option<&Signature>) -> Value {
+    let mut call = if custom {
+        json!({"index": index, "id": id, "type": "custom", "custom": {"name": name, "input": ""}})
+    } else {
+        json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}})
+    };
+    if let Some(signature) = signature {
+        call["extra_content"] = details::thought_signature(signature);
+    }
+    call
 }
 
 fn number(n: u32, out: &mut Vec<u8>) {

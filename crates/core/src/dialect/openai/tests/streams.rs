@@ -1,5 +1,5 @@
 use super::*;
-use crate::chat::{Event, Finish, FinishReason, Signature};
+use crate::chat::{Citation, Event, Finish, FinishReason, Signature};
 use crate::dialect::openai::{Decoder, Encoder};
 use crate::dialect::{EventFault, sse};
 use crate::registry::{Dialect, Usage};
@@ -279,4 +279,29 @@ fn blocks_of_thoughts_are_told_apart() {
     assert!(out.contains(r#"{"extra_content":{"google":{"thought_signature":"g"}}}"#));
     let (again, fault) = decode(out.as_bytes());
     assert_eq!((&again[1..], fault), (&events[..], None));
+}
+
+#[test]
+fn sources_without_a_place_are_cited_for_what_came_since_the_last() {
+    let cite = |url: &str| Event::Citation {
+        choice: 0,
+        citation: Box::new(Citation {
+            origin: Dialect::Anthropic,
+            url: Some(url.into()),
+            title: None,
+            quote: None,
+            range: None,
+            native: serde_json::Value::Null,
+        }),
+    };
+    let events = [text("Grüße"), cite("a"), cite("b"), text("!"), text("?"), cite("c")];
+    let (again, fault) = decode(&encode(&events, false));
+    let ranges: Vec<_> = again
+        .iter()
+        .filter_map(|e| match e {
+            Event::Citation { citation, .. } => citation.range,
+            _ => None,
+        })
+        .collect();
+    assert_eq!((ranges, fault), (vec![(0, 5), (0, 5), (5, 7)], None));
 }
