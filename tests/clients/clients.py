@@ -44,7 +44,8 @@ def failure(error):
     inner = body.get("error", body)
     response = getattr(error, "response", None)
     return {
-        "class": type(error).__name__,
+        # LangChain has subclasses of its own.
+        "classes": [kind.__name__ for kind in type(error).__mro__],
         "status": getattr(error, "status_code", None),
         "type": inner.get("type"),
         "code": inner.get("code"),

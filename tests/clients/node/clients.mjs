@@ -27,7 +27,7 @@ function failure(error) {
   const inner = error.error?.error ?? error.error ?? error.data?.error ?? {};
   const headers = error.headers ?? error.responseHeaders ?? {};
   return {
-    class: error.name === "Error" ? error.constructor.name : error.name ?? error.constructor.name,
+    classes: [error.constructor.name, error.name],
     status: error.status ?? error.statusCode ?? null,
     type: inner.type ?? null,
     code: inner.code ?? null,
