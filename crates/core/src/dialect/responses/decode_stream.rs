@@ -3,6 +3,7 @@
 //! What the deltas said is never said again by the events that close a part, an item or the answer; what only those say
 //! (some hosts send no deltas) comes from them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -53,7 +54,7 @@ enum Thought {
 #[derive(Default)]
 struct Frame<'a> {
     data: &'a [u8],
-    kind: String,
+    kind: Cow<'a, str>,
     output: u64,
     content: u64,
     summary: u64,
@@ -67,12 +68,12 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn read(name: &[u8], data: &'a [u8]) -> std::result::Result<Self, json::Error> {
+    fn read(name: &'a [u8], data: &'a [u8]) -> std::result::Result<Self, json::Error> {
         let mut frame = Self { data, ..Self::default() };
         let mut c = Cursor::new(data)?;
         c.object(|c, key| {
             match key.name {
-                b"type" => frame.kind = c.string_or_skip()?.map(|s| s.text().into_owned()).unwrap_or_default(),
+                b"type" => frame.kind = c.string_or_skip()?.map(|s| s.text()).unwrap_or_default(),
                 b"delta" => frame.delta = c.string_or_skip()?,
                 b"text" | b"refusal" | b"arguments" | b"input" => frame.whole = c.string_or_skip()?,
                 b"output_index" => frame.output = index(c)?,
@@ -88,7 +89,7 @@ impl<'a> Frame<'a> {
         })?;
         c.finish()?;
         if frame.kind.is_empty() {
-            frame.kind = String::from_utf8_lossy(name).into_owned();
+            frame.kind = String::from_utf8_lossy(name);
         }
         Ok(frame)
     }
@@ -120,7 +121,7 @@ impl Decoder {
             return Err(EventFault::Error(Box::new(parse_error(None, data))));
         }
         let frame = Frame::read(name, data).map_err(|e| Malformed::new("", format!("not JSON: {e}")))?;
-        match frame.kind.as_str() {
+        match &*frame.kind {
             "error" | "response.failed" => return Err(EventFault::Error(Box::new(parse_error(None, data)))),
             "response.created" if std::mem::replace(&mut self.created, true) => {
                 return Err(Malformed::new("type", "`response.created` came twice").into());

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::pieces::{Call, Message, Part, Thoughts, end, separate, write_call, write_message, write_thoughts};
 use super::response::{call_form, picture_item};
 use super::shared::{Signs, annotation, carry, logprob_value};
 use super::shell::{Status, item_id, settle, shell};
@@ -26,55 +27,9 @@ pub struct Encoder {
     done: bool,
     /// Complete items by their index in the output, as JSON; empty while open.
     items: Vec<Vec<u8>>,
-    message: Option<Message>,
-    thoughts: Option<Thoughts>,
+    message: Option<Box<Message>>,
+    thoughts: Option<Box<Thoughts>>,
     calls: Vec<Call>,
-}
-
-/// The message that is open.
-#[derive(Debug)]
-struct Message {
-    item: usize,
-    id: String,
-    /// Complete parts as JSON, comma after comma.
-    parts: Vec<u8>,
-    count: u64,
-    part: Option<Part>,
-}
-
-/// The part that is open.
-#[derive(Debug)]
-struct Part {
-    refusal: bool,
-    /// Item and indices, as every event of the part names them.
-    address: Vec<u8>,
-    /// Escaped.
-    text: Vec<u8>,
-    characters: u64,
-    annotations: Vec<u8>,
-    annotated: u64,
-    logprobs: Vec<u8>,
-}
-
-/// The reasoning that is open: always as a summary, which is what clients show.
-#[derive(Debug)]
-struct Thoughts {
-    item: usize,
-    id: String,
-    address: Vec<u8>,
-    text: Vec<u8>,
-}
-
-/// A call that is open.
-#[derive(Debug)]
-struct Call {
-    index: u32,
-    item: usize,
-    custom: bool,
-    address: Vec<u8>,
-    /// The item's members up to the arguments' opening quote, without its status.
-    head: Vec<u8>,
-    arguments: Vec<u8>,
 }
 
 impl Encoder {
@@ -101,7 +56,7 @@ impl Encoder {
             return;
         }
         match event {
-            Event::Start { model, created, .. } => return self.start(*created, model, out),
+            Event::Start { model, created, .. } => self.start(*created, model, out),
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Done => self.end(out),
             // Clients of this dialect cannot ask for more than one answer; and nothing follows its end.
@@ -292,7 +247,7 @@ impl Encoder {
         if self.message.is_none() {
             let id = self.new_id("msg");
             let item = self.add_item(out, |out| write_message(&id, "in_progress", b"", out));
-            self.message = Some(Message { item, id, parts: Vec::new(), count: 0, part: None });
+            self.message = Some(Box::new(Message { item, id, parts: Vec::new(), count: 0, part: None }));
         }
         let Some(message) = self.message.as_mut() else { return };
         let mut address = Vec::with_capacity(96);
@@ -365,7 +320,7 @@ impl Encoder {
             out.extend_from_slice(&address);
             out.extend_from_slice(b",\"part\":{\"type\":\"summary_text\",\"text\":\"\"}");
             end(out);
-            self.thoughts = Some(Thoughts { item, id, address, text: Vec::new() });
+            self.thoughts = Some(Box::new(Thoughts { item, id, address, text: Vec::new() }));
         }
         self.begin("response.reasoning_summary_text.delta", out);
         if let Some(thoughts) = self.thoughts.as_mut() {
@@ -486,70 +441,6 @@ impl Encoder {
         self.close_thoughts(None, out);
         self.close_message(out);
         self.close_calls(out);
-    }
-}
-
-impl Part {
-    fn write(&self, out: &mut Vec<u8>) {
-        if self.refusal {
-            out.extend_from_slice(b"{\"type\":\"refusal\",\"refusal\":\"");
-            out.extend_from_slice(&self.text);
-            out.extend_from_slice(b"\"}");
-            return;
-        }
-        out.extend_from_slice(b"{\"type\":\"output_text\",\"text\":\"");
-        out.extend_from_slice(&self.text);
-        out.extend_from_slice(b"\",\"annotations\":[");
-        out.extend_from_slice(&self.annotations);
-        out.extend_from_slice(b"],\"logprobs\":[");
-        out.extend_from_slice(&self.logprobs);
-        out.extend_from_slice(b"]}");
-    }
-}
-
-fn write_message(id: &str, status: &str, parts: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"id\":");
-    quoted(id, out);
-    out.extend_from_slice(b",\"type\":\"message\",\"status\":");
-    quoted(status, out);
-    out.extend_from_slice(b",\"role\":\"assistant\",\"content\":[");
-    out.extend_from_slice(parts);
-    out.extend_from_slice(b"]}");
-}
-
-/// A reasoning item; `text` is escaped.
-fn write_thoughts(id: &str, text: Option<&[u8]>, token: Option<&str>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"id\":");
-    quoted(id, out);
-    out.extend_from_slice(b",\"type\":\"reasoning\",\"summary\":[");
-    if let Some(text) = text {
-        out.extend_from_slice(b"{\"type\":\"summary_text\",\"text\":\"");
-        out.extend_from_slice(text);
-        out.extend_from_slice(b"\"}");
-    }
-    out.push(b']');
-    if let Some(token) = token {
-        pair("encrypted_content", token, out);
-    }
-    out.push(b'}');
-}
-
-/// A call's item from its head; `arguments` are escaped.
-fn write_call(head: &[u8], arguments: &[u8], status: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(head);
-    out.extend_from_slice(arguments);
-    out.push(b'"');
-    pair("status", status, out);
-    out.push(b'}');
-}
-
-fn end(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"}\n\n");
-}
-
-fn separate(list: &mut Vec<u8>) {
-    if !list.is_empty() {
-        list.push(b',');
     }
 }
 

@@ -122,7 +122,7 @@ fn check_base64(f: &Fields, key: &str, text: &str) -> Result<()> {
 fn is_base64(text: &[u8]) -> bool {
     let padding = text.iter().rev().take(2).take_while(|b| **b == b'=').count();
     let digits = &text[..text.len() - padding];
-    let whole = if padding > 0 { text.len() % 4 == 0 } else { digits.len() % 4 != 1 };
+    let whole = if padding > 0 { text.len().is_multiple_of(4) } else { digits.len() % 4 != 1 };
     !digits.is_empty() && whole && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 

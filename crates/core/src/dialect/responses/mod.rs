@@ -18,6 +18,7 @@ mod error;
 mod inspect;
 mod items;
 mod media;
+mod pieces;
 mod response;
 mod shared;
 mod shell;
