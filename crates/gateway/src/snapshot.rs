@@ -184,7 +184,8 @@ impl Snapshot {
     }
 
     fn targets(&self) -> impl Iterator<Item = &Target> {
-        let doors = self.links.iter().filter_map(|link| if let Link::Http(doors) = link { Some(&doors.0) } else { None });
+        let doors =
+            self.links.iter().filter_map(|link| if let Link::Http(doors) = link { Some(&doors.0) } else { None });
         doors.flatten().map(|(_, target)| target)
     }
 }

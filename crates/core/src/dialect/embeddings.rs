@@ -4,7 +4,7 @@
 //! answer may hold megabytes of numbers, which go over digit by digit, or into base64.
 
 use super::wire::{self, Fields, Malformed, put};
-use super::{CompletionFacts, BadCompletion, Encoded, Inexpressible, Losses, Target, gemini, openai};
+use super::{BadCompletion, CompletionFacts, Encoded, Inexpressible, Losses, Target, gemini, openai};
 use crate::chat::Extras;
 use crate::json::{self, Cursor, Kind};
 use crate::registry::Usage;

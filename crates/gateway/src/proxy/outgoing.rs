@@ -81,7 +81,9 @@ impl Run<'_> {
         match prepared.call {
             Call::Embeddings => self.embeddings(attempt.endpoint, dialect, model),
             // A history with another dialect's tokens would be refused as it is: they are taken out.
-            Call::Chat if is_same(dialect, prepared.client) && !prepared.scan.carries_foreign => Ok(prepared.spliced(provider, dialect, model)),
+            Call::Chat if is_same(dialect, prepared.client) && !prepared.scan.carries_foreign => {
+                Ok(prepared.spliced(provider, dialect, model))
+            }
             Call::Chat => self.translated(attempt.endpoint, dialect, model),
         }
     }
