@@ -29,6 +29,8 @@ pub struct Account {
     pub client: Dialect,
     /// What the translation for the last attempt left out.
     pub dropped: Vec<String>,
+    /// The exact cache was asked and had nothing.
+    pub cache_missed: bool,
     profile: Profile,
     arrival: Instant,
     /// Taken when it is written.
@@ -79,13 +81,13 @@ impl Account {
         arrival: Instant,
         record: RequestRecord,
     ) -> Self {
-        let dropped = Vec::new();
         Self {
             state,
             snapshot,
             decision,
             client,
-            dropped,
+            dropped: Vec::new(),
+            cache_missed: false,
             profile,
             arrival,
             record: Some(Box::new(record)),

@@ -414,5 +414,4 @@ impl Item {
 }
 
 #[cfg(test)]
-#[path = "responses_tests.rs"]
 mod tests;

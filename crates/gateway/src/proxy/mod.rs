@@ -107,7 +107,9 @@ impl Run<'_> {
             account.close(RequestOutcome::Refused, status.as_u16(), Some(code));
             return Reply::error(self.id, account.client, Some(&account), error);
         }
-        let recorder = match self.find_cached(&account).await {
+        let found = self.find_cached(&account).await;
+        account.cache_missed = found.is_some();
+        let recorder = match found {
             Some(Found::Hit(entry)) => return reply::cached(self.id, account, &entry),
             Some(Found::Lead(lead)) => Some(Recorder::new(lead)),
             Some(Found::Alone) | None => None,

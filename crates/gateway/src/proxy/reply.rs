@@ -27,7 +27,7 @@ const STRATEGY: HeaderName = HeaderName::from_static("x-waypost-strategy");
 const REASON: HeaderName = HeaderName::from_static("x-waypost-reason");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-waypost-attempts");
 const COST: HeaderName = HeaderName::from_static("x-waypost-cost-usd");
-/// `hit`: the exact cache answered.
+/// `hit`: the exact cache answered; `miss`: it was asked and had nothing.
 const CACHE: HeaderName = HeaderName::from_static("x-waypost-cache");
 /// What the translation left out.
 const DROPPED: HeaderName = HeaderName::from_static("x-waypost-dropped");
@@ -144,6 +144,9 @@ fn answered(headers: &mut HeaderMap, id: RequestId, account: &Account, attempts:
     let snapshot = &account.snapshot;
     headers.insert(MODEL, snapshot.model_headers[usize::from(by.model.0)].clone());
     headers.insert(PROVIDER, snapshot.provider_headers[usize::from(by.provider.0)].clone());
+    if account.cache_missed {
+        headers.entry(CACHE).or_insert(HeaderValue::from_static("miss"));
+    }
     if !account.dropped.is_empty() {
         headers.insert(DROPPED, header_value(&account.dropped.join(", ")));
     }

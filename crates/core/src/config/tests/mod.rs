@@ -55,7 +55,7 @@ fn the_benchmark_configuration_is_resolved() {
     let config = parsed(BENCH).config;
     assert_eq!(config.server.listen, ([127, 0, 0, 1], 9900).into());
     assert_eq!(config.storage, Storage::Sqlite("bench.db".into()));
-    assert_eq!((config.keys.len(), config.registry.models.len(), config.registry.endpoints.len()), (1, 20, 20));
+    assert_eq!((config.keys.len(), config.registry.models.len(), config.registry.endpoints.len()), (1, 21, 21));
     let mini = config.registry.model(config.registry.find("gpt-4o-mini").unwrap());
     let price = mini.price.unwrap();
     // Both rates are the operator's, so the catalogue's cache rate is gone with its input rate.

@@ -244,5 +244,4 @@ fn write_message(out: &mut Vec<u8>, header: &str, name: &str, message_type: &str
 }
 
 #[cfg(test)]
-#[path = "frames_tests.rs"]
 mod tests;

@@ -317,5 +317,4 @@ fn number_into(c: &mut Cursor<'_>, into: &mut u64) -> Result<(), json::Error> {
 }
 
 #[cfg(test)]
-#[path = "inspect_tests.rs"]
 mod tests;

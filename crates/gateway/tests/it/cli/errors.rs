@@ -187,8 +187,9 @@ fn a_refusal_before_the_body_reaches_a_client_that_is_still_sending() {
     for (path, headers, status, code) in [
         ("/v1/chat/completions", "", 401, "invalid_api_key"),
         ("/v1/route", "", 401, "invalid_api_key"),
+        ("/v1/audio/speech", "", 401, "invalid_api_key"),
+        ("/v1/audio/speech", "authorization: Bearer sk-a\r\n", 404, "not_found"),
         ("/v1/embeddings", "", 401, "invalid_api_key"),
-        ("/v1/embeddings", "authorization: Bearer sk-a\r\n", 404, "not_found"),
         ("/v1/models", "authorization: Bearer sk-a\r\n", 405, "method_not_allowed"),
         ("/nowhere", "", 404, "not_found"),
         ("/healthz", "", 405, "method_not_allowed"),

@@ -53,8 +53,9 @@ async fn a_200_that_is_no_answer_is_an_upstream_error() {
     ];
     for (what, streams, script) in bodies {
         let upstream = Upstream::always(script.clone()).await;
-        let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ""));
         for (client, _) in CLIENTS {
+            // Each before a breaker of its own.
+            let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ""));
             let reply = post(&gateway, client, &[], &ask(client, "a", streams)).await;
             assert_eq!(reply.status, 502, "{what}, {client}: {}", reply.text());
             let error = &reply.json()["error"];
