@@ -4,12 +4,14 @@
 //! The pool is our own and not a general client's, because its cost is paid by every request: an idle connection is a
 //! `Vec::pop` under an uncontended lock, and a request goes straight to hyper's connection.
 
+mod aws;
 mod body;
 mod connect;
 mod google;
 mod pool;
 mod target;
 
+pub use aws::{Credentials, SignFault, Signer};
 pub use body::UpstreamBody;
 pub use connect::Tls;
 pub use google::{Account as GoogleAccount, TokenError};

@@ -124,22 +124,22 @@ impl Habits {
             _ => id,
         };
         let Some((maker, name)) = id.split_once('.') else { return UNKNOWN };
-        let other = Habits {
+        let other = Self {
             caching: Caching::No,
             json_schema: SCHEMA_TAKERS.iter().any(|known| id.starts_with(known)),
             result_status: false,
             ..UNKNOWN
         };
         match maker {
-            "amazon" if name.starts_with("nova") => Habits {
+            "amazon" if name.starts_with("nova") => Self {
                 thought: if name.starts_with("nova-2") { Thought::Nova } else { Thought::No },
                 top_k: TopK::Nova,
                 caching: Caching::Prompt,
                 result_status: true,
                 ..other
             },
-            "openai" | "moonshot" | "moonshotai" => Habits { thought: Thought::Effort, ..other },
-            "mistral" => Habits { top_k: TopK::Plain, ..other },
+            "openai" | "moonshot" | "moonshotai" => Self { thought: Thought::Effort, ..other },
+            "mistral" => Self { top_k: TopK::Plain, ..other },
             _ => other,
         }
     }

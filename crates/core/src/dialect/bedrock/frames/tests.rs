@@ -80,7 +80,8 @@ fn what_an_independent_writer_writes_is_read() {
         (":message-type", text("event")),
         (":event-type", text("metadata")),
     ];
-    let cases: [(&[(&str, HeaderValue)], &[u8], Result<(&str, &str), FrameFault>); 6] = [
+    type Case<'a> = (&'a [(&'static str, HeaderValue)], &'static [u8], Result<(&'a str, &'a str), FrameFault>);
+    let cases: [Case<'_>; 6] = [
         (&many, b"{}", Ok(("metadata", "{}"))),
         (
             &[(":exception-type", text("validationException")), (":message-type", text("exception"))],
