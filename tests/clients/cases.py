@@ -94,7 +94,7 @@ CASES = {
 # Status of the provider, and what the client gets: status, and words of the provider's message.
 FAILURES = {
     400: (400, "temperature must be at most 2"),
-    401: (502, "No such key"),
+    401: (502, "refuses this gateway"),
     429: (429, "Slow down, please"),
     500: (502, "The mock fell over"),
 }

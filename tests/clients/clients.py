@@ -263,7 +263,7 @@ class LangChain(Client):
         if schema := case.get("schema"):
             got = chat.with_structured_output(schema, method="json_schema", include_raw=True).invoke(messages)
             assert got["parsing_error"] is None
-            return self.read(got["raw"]) | {"text": compact(got["parsed"])}, []
+            return self.read(got["raw"]) | {"text": compact(got["parsed"]), "pieces": None}, []
         if not stream:
             got = chat.invoke(messages)
             return self.read(got), [got]

@@ -17,6 +17,7 @@ class Said:
     schema: dict = None
     cap: int = None
     thinks: bool = False
+    shows: bool = True  # the thoughts, where that has to be asked for
 
     def text(self, role, text):
         if text:
@@ -141,7 +142,8 @@ def gemini(body, out):
     config = body.get("generationConfig", {})
     out.schema = config.get("responseJsonSchema") or config.get("responseSchema")
     out.cap = config.get("maxOutputTokens")
-    out.thinks = config.get("thinkingConfig", {}).get("includeThoughts", False)
+    out.thinks = "thinkingConfig" in config
+    out.shows = config.get("thinkingConfig", {}).get("includeThoughts", False)
 
 
 def bedrock(body, out):
