@@ -424,5 +424,4 @@ impl Item {
 }
 
 #[cfg(test)]
-#[path = "responses_tests.rs"]
 mod tests;
