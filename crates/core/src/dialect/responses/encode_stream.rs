@@ -61,6 +61,12 @@ impl Encoder {
             Event::Done => self.end(out),
             // Clients of this dialect cannot ask for more than one answer; and nothing follows its end.
             event if choice(event) != 0 || self.finish.is_some() => {}
+            // A fragment of nothing must not open an item.
+            Event::Text { text, .. }
+            | Event::Refusal { text, .. }
+            | Event::Reasoning { text, .. }
+            | Event::Arguments { text, .. }
+                if text.is_empty() => {}
             event => {
                 self.start(None, "", out);
                 self.output(event, out);

@@ -328,7 +328,7 @@ fn an_end_is_written_once_and_whole() {
     assert_eq!(last["response"]["output"][0]["status"], "incomplete");
     assert_eq!(last["response"]["output"][0]["content"][0]["text"], "x");
     // Nothing at all is an answer too, and other choices than the first are nobody's.
-    let written = encode_all(&[Event::Text { choice: 1, text: "no".into() }, Event::Done]);
+    let written = encode_all(&[text(""), Event::Text { choice: 1, text: "no".into() }, Event::Done]);
     check_shape("empty", &written);
     let last = value(&events(&written).last().unwrap().1);
     assert_eq!((&last["response"]["output"], &last["response"]["model"]), (&json!([]), &json!("m")));
