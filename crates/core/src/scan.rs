@@ -11,11 +11,13 @@ use std::ops::Range;
 
 use crate::json::{self, Kind, Position};
 
+mod anthropic;
 mod embeddings;
 mod reader;
 mod responses;
 mod stats;
 
+pub use anthropic::scan_messages;
 pub use embeddings::scan_embeddings;
 pub use responses::scan_responses;
 pub use stats::TextStats;
@@ -66,11 +68,11 @@ pub struct Scan {
     pub documents: u32,
     /// Total bytes of inline (base64) media data; not counted as text.
     pub media_bytes: u64,
-    /// `response_format` asks for a JSON schema.
+    /// `response_format` (Anthropic: `output_config.format`) asks for a JSON schema.
     pub json_schema: bool,
     /// `response_format` asks for any JSON object.
     pub json_object: bool,
-    /// `parallel_tool_calls`, where given.
+    /// `parallel_tool_calls`, where given; the opposite of Anthropic's `tool_choice.disable_parallel_tool_use`.
     pub parallel_tool_calls: Option<bool>,
     /// `max_completion_tokens`, else `max_tokens`; of a Responses request `max_output_tokens`.
     pub max_output_tokens: Option<u32>,
@@ -82,13 +84,14 @@ pub struct Scan {
     pub max_output_tokens_field: Option<(Option<u32>, Range<usize>)>,
     /// `n`, where given.
     pub n: Option<u32>,
-    /// `reasoning_effort` (other than `none`) or a `reasoning` object was given.
+    /// `reasoning_effort` (other than `none`) or a `reasoning` object was given; Anthropic: thinking that is not disabled,
+    /// or an effort.
     pub reasoning: bool,
     /// The field, if any, that only means something to the provider that keeps what it names: an earlier answer, a
     /// conversation, a stored item or prompt, an answer made in the background. Such a body can only pass as it is.
     pub stateful: Option<&'static str>,
-    /// The history carries an opaque token of another dialect's ([`carried`](crate::scan::CARRIED)): a provider that is
-    /// sent these bytes as they are would refuse them.
+    /// The history carries an opaque token of another dialect's ([`CARRIED`]), or another thing that only the gateway can
+    /// have given the client (unsigned thoughts): a provider that is sent these bytes as they are would refuse them.
     pub carries_foreign: bool,
 }
 
@@ -204,9 +207,5 @@ pub fn scan_chat(body: &[u8]) -> Result<Scan, ScanError> {
     reader::read(body)
 }
 
-/// STUB
-pub fn scan_messages(body: &[u8]) -> Result<Scan, ScanError> {
-    reader::read(body)
-}
 #[cfg(test)]
 mod tests;

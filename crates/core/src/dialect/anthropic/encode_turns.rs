@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::encode_request::{Result, Writer};
 use super::names::Name;
-use super::shared::{HOME, call_token, is_own};
+use super::shared::{HOME, is_own};
 use super::{block, media};
 use crate::chat::{Content, Message, Part, Role, ToolCall, ToolResult};
 
@@ -72,7 +72,8 @@ pub(super) fn write(writer: &mut Writer<'_>) -> Result<(Vec<Value>, Vec<Turn>)> 
         match turns.last_mut() {
             // Results of parallel calls must be one turn.
             Some(last) if last.role == role && !writer.home => last.blocks.extend(blocks),
-            _ if blocks.is_empty() && !writer.home => {}
+            // Of this turn nothing is left, or nothing was said.
+            _ if blocks.is_empty() && (!writer.home || !message.parts.is_empty()) => {}
             _ => turns.push(Turn { role, blocks, extras }),
         }
     }
@@ -108,18 +109,12 @@ impl Writer<'_> {
             if is_system(message) && !matches!(part.content, Content::Text { .. }) {
                 return self.losses.refuse(self.name(Name::Block), "a system prompt can hold text only");
             }
-            if let (Content::ToolCall(_), Some(signature)) = (&part.content, &part.signature)
-                && self.home
-            {
-                // Back to where the client had it: nobody but another dialect can read it.
-                blocks.push(json!({"type": "redacted_thinking", "data": call_token(signature)}));
-            }
             blocks.extend(self.block(part)?);
         }
         Ok(blocks)
     }
 
-    /// `None` for what is left out.
+    /// `None` for what is left out. A call's signature is always another dialect's: it stays behind.
     fn block(&mut self, part: &Part) -> Result<Option<Value>> {
         let block = match &part.content {
             // The API refuses empty text.
@@ -165,7 +160,7 @@ impl Writer<'_> {
         }
         let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
         match serde_json::from_str(text) {
-            Ok(input @ Value::Object(_)) => Ok(block::tool_use(&self.call_id(&call.id), &call.name, input)),
+            Ok(input @ Value::Object(_)) => Ok(block::tool_use(&Self::call_id(&call.id), &call.name, input)),
             _ => {
                 let why = format!("the arguments of the call `{}` are not a JSON object", call.id);
                 self.losses.refuse(self.name(Name::CallArguments), why)
@@ -174,7 +169,7 @@ impl Writer<'_> {
     }
 
     fn result(&mut self, result: &ToolResult) -> Result<Map<String, Value>> {
-        let mut block = block::map(json!({"type": "tool_result", "tool_use_id": self.call_id(&result.call_id)}));
+        let mut block = block::map(json!({"type": "tool_result", "tool_use_id": Self::call_id(&result.call_id)}));
         let mut blocks = Vec::with_capacity(result.parts.len());
         for part in &result.parts {
             blocks.extend(self.block(part)?);
@@ -190,9 +185,9 @@ impl Writer<'_> {
 
     /// The API takes letters, digits, `_` and `-` in ids. Others are replaced, the same in a call and its result, and
     /// told apart by a hash of the whole.
-    fn call_id(&self, id: &str) -> String {
+    fn call_id(id: &str) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if self.home || (!id.is_empty() && id.chars().all(allowed)) {
+        if !id.is_empty() && id.chars().all(allowed) {
             return id.to_owned();
         }
         // FNV-1a.

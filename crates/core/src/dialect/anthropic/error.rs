@@ -1,5 +1,6 @@
 //! Errors of this API: reading what providers send, and writing ours.
 
+use crate::dialect::overflow::is_context_overflow;
 use crate::dialect::{ErrorText, UpstreamError};
 use crate::json::{self, Cursor, Kind};
 
@@ -31,7 +32,7 @@ pub fn parse_error(status: Option<u16>, body: &[u8]) -> UpstreamError {
         error.message.push('…');
     }
     error.code = error.code.take().or_else(|| error.kind.clone());
-    error.context_overflow = is_context_overflow(status, &error);
+    error.context_overflow = !is_limit(status, &error) && is_context_overflow(status, &error);
     error
 }
 
@@ -78,25 +79,10 @@ fn keep(c: &mut Cursor<'_>, into: &mut Option<String>) -> Result<(), json::Error
     Ok(())
 }
 
-/// Parts of known messages, in lower case: the API's own, then those of servers that speak it.
-const OVERFLOW_PHRASES: [&str; 7] = [
-    "prompt is too long",
-    "exceed context limit",
-    "input is too long",
-    "context window",
-    "maximum context length",
-    "context length exceeded",
-    "context_length_exceeded",
-];
-
-/// Limits of rate and of the body's size are not about the window.
-fn is_context_overflow(status: Option<u16>, error: &UpstreamError) -> bool {
-    let said = |what: &str| [&error.kind, &error.code].into_iter().flatten().any(|name| name == what);
-    if matches!(status, Some(413 | 429)) || said("rate_limit_error") || said("request_too_large") {
-        return false;
-    }
-    let message = error.message.to_ascii_lowercase();
-    said("context_length_exceeded") || OVERFLOW_PHRASES.iter().any(|phrase| message.contains(phrase))
+/// Limits of rate and of the body's size are not about the window, whatever their words.
+fn is_limit(status: Option<u16>, error: &UpstreamError) -> bool {
+    let kinds = ["rate_limit_error", "request_too_large"];
+    status == Some(413) || error.kind.as_deref().is_some_and(|kind| kinds.contains(&kind))
 }
 
 /// The API's type for a status.

@@ -92,7 +92,7 @@ fn is_web(url: &str) -> bool {
 fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let padding = text.len() - body.len();
-    let padded = padding == 0 || (padding <= 2 && text.len() % 4 == 0);
+    let padded = padding == 0 || (padding <= 2 && text.len().is_multiple_of(4));
     padded && !body.is_empty() && body.len() % 4 != 1 && body.bytes().all(|b| sextet(b).is_some())
 }
 

@@ -317,7 +317,7 @@ mod properties {
         /// Whatever order the pieces of calls come in, each call's bytes are whole, and blocks are serial.
         #[test]
         fn any_interleaving_keeps_every_byte(order in prop::collection::vec(0u32..3, 0..40)) {
-            let whole = [r#"{"a":[1,{"b":"}\"{"}]}"#, "{}", r#"{"c": "d\\"}"#];
+            let whole = [r#"{"c":"\"}d\\"}"#, "{}", r#"{"a":[1,{"b":"}\"{"}]}"#];
             let mut all = vec![call(0), call(1), call(2)];
             let mut at = [0usize; 3];
             for i in order.into_iter().chain([0; 30]).chain([1; 30]).chain([2; 30]) {

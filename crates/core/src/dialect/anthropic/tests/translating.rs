@@ -390,6 +390,30 @@ fn thoughts_are_asked_for_as_the_model_takes_it() {
 }
 
 #[test]
+fn what_other_dialects_left_with_a_client_does_not_go_up() {
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "hm", "signature": "waypost.gemini..S"},
+            {"type": "thinking", "thinking": "unsigned", "signature": ""},
+            {"type": "text", "text": "x", "citations": [{"type": "web_search_result_location", "url": "u", "encrypted_index": ""}]},
+            {"type": "redacted_thinking", "data": "waypost.gemini.call.S"},
+            {"type": "tool_use", "id": "c.1", "name": "f", "input": {}},
+        ]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c.1", "content": "1"}]},
+    ]});
+    let r = decode_request(body.to_string().as_bytes()).unwrap();
+    let (body, dropped) = said(&r, &target(OLD));
+    assert_eq!(dropped, ["reasoning", "annotations"]);
+    let content = &body["messages"][1]["content"];
+    let id = &content[1]["id"];
+    assert_eq!(content[0], json!({"type": "text", "text": "x"}));
+    assert_eq!((content.as_array().unwrap().len(), &content[1]["type"]), (2, &json!("tool_use")));
+    assert_eq!(&body["messages"][2]["content"][0]["tool_use_id"], id);
+    assert!(!id.as_str().unwrap().contains('.'), "the API would refuse it");
+}
+
+#[test]
 fn a_client_of_this_api_keeps_its_own_way_of_thinking() {
     let own = |budget, max| Request {
         origin: Dialect::Anthropic,
