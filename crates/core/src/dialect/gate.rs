@@ -77,6 +77,8 @@ pub struct Tally {
     pub finish: Option<FinishReason>,
     /// The end marker came.
     pub done: bool,
+    /// The answer began, in the dialects that say so.
+    started: bool,
     choices: u64,
     finished: u64,
 }
@@ -306,6 +308,9 @@ impl StreamGate {
         let Some(data) = event.data else { return Ok(true) };
         let mut facts = inspect_event(self.dialect, event.name, &data).map_err(StreamFault::Malformed)?;
         self.tally.events += 1;
+        if facts.start && std::mem::replace(&mut self.tally.started, true) {
+            return Err(StreamFault::Unexpected(Malformed::new("", "the answer begins twice")));
+        }
         if self.dialect == Dialect::Anthropic {
             // Its first event counts the input, its last one the output; each count only grows.
             facts.usage = facts.usage.map(|u| self.tally.usage.map_or(u, |before| u.max(before)));

@@ -40,6 +40,8 @@ pub struct ChunkFacts {
     pub error: Option<Box<UpstreamError>>,
     /// The model stopped.
     pub finish: Option<FinishReason>,
+    /// The answer begins, in the dialects that say so: it must not twice.
+    pub start: bool,
     /// The end marker.
     pub done: bool,
     /// Choices (of the first 64) that it names, a bit each.

@@ -50,7 +50,10 @@ const GATEWAY: Rows = &[
     ("snapshot", &["cache", "keys", "store", "upstream"]),
     ("live", &["snapshot"]),
     ("account", &["cache", "snapshot", "store"]),
-    ("proxy", &["account", "admission", "cache", "clock", "error", "live", "simulate", "snapshot", "store", "upstream"]),
+    (
+        "proxy",
+        &["account", "admission", "cache", "clock", "error", "live", "simulate", "snapshot", "store", "upstream"],
+    ),
     ("reload", &["clock", "snapshot"]),
     ("server", &["clock", "error", "proxy", "reload", "snapshot", "store"]),
     ("app", &["admission", "clock", "server", "snapshot", "store", "upstream"]),

@@ -44,9 +44,7 @@ impl Prepared {
         part(key.unwrap_or("").as_bytes());
         let h = &self.hints;
         part(format!("{:?}", (h.max_cost, h.max_latency_ms, h.min_quality, h.prefer)).as_bytes());
-        let cut = self.scan.waypost_member.clone().unwrap_or(0..0);
-        part(&self.body[..cut.start]);
-        part(&self.body[cut.end..]);
+        part(&self.own_body());
         // Beta features change what a provider answers.
         for (name, value) in &super::outgoing::of_the_api(&self.headers) {
             part(name.as_str().as_bytes());

@@ -143,9 +143,7 @@ impl Run<'_> {
             match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
                 Step::Wait { until } => tokio::time::sleep_until(self.state.clock.timer(until)).await,
                 Step::GiveUp(how) => {
-                    return {
-                        return give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit);
-                    };
+                    return give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit);
                 }
                 Step::Try(attempt) => {
                     let mut outgoing = match self.outgoing(&attempt, &account.decision.candidates[attempt.candidate]) {

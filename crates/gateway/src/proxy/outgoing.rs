@@ -162,7 +162,7 @@ impl Prepared {
     }
 
     /// The body without what is Waypost's own.
-    fn own_body(&self) -> Cow<'_, [u8]> {
+    pub(super) fn own_body(&self) -> Cow<'_, [u8]> {
         match &self.scan.waypost_member {
             None => Cow::Borrowed(&self.body),
             Some(range) => Cow::Owned([&self.body[..range.start], &self.body[range.end..]].concat()),

@@ -9,21 +9,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use waypost_core::registry::AwsAccount;
 use waypost_core::units::Secret;
 
 /// The service's name in signatures; its host says `bedrock-runtime`.
 const SERVICE: &str = "bedrock";
-
-/// An access key, as the configuration names its parts.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// `access_key_id`
-    pub access_key_id: String,
-    /// `secret_access_key`
-    pub secret_access_key: Secret,
-    /// `session_token`, of temporary keys; an empty one is none.
-    pub session_token: Option<Secret>,
-}
 
 /// Signs the requests of one provider.
 #[derive(Clone, Debug)]
@@ -39,17 +29,17 @@ pub struct Signer {
 pub struct SignFault(String);
 
 impl Signer {
-    /// For a region (`eu-west-1`).
-    pub fn new(region: impl Into<String>, credentials: &Credentials) -> Self {
-        let token = credentials.session_token.as_ref().map(Secret::expose).filter(|token| !token.is_empty());
+    /// For an account's keys, in its region.
+    pub fn new(account: &AwsAccount) -> Self {
+        let token = account.session_token.as_ref().map(Secret::expose).filter(|token| !token.is_empty());
         let credentials = aws_credential_types::Credentials::new(
-            credentials.access_key_id.as_str(),
-            credentials.secret_access_key.expose(),
+            account.access_key_id.expose(),
+            account.secret_access_key.expose(),
             token.map(str::to_owned),
             None,
             "waypost",
         );
-        Self { region: region.into(), credentials }
+        Self { region: account.region.clone(), credentials }
     }
 
     /// The headers to add to this request. `path` is the one that is sent, percent-encoded already (the signature is over
@@ -112,12 +102,12 @@ mod tests {
     const NOW: u64 = 1_772_368_245;
 
     fn signer(token: Option<&str>) -> Signer {
-        let credentials = Credentials {
-            access_key_id: "AKIDEXAMPLE".into(),
+        Signer::new(&AwsAccount {
+            region: "eu-west-1".into(),
+            access_key_id: Secret::new("AKIDEXAMPLE"),
             secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
             session_token: token.map(Secret::new),
-        };
-        Signer::new("eu-west-1", &credentials)
+        })
     }
 
     fn headers(host: &str, more: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -11,7 +11,7 @@ mod google;
 mod pool;
 mod target;
 
-pub use aws::{Credentials, SignFault, Signer};
+pub use aws::{SignFault, Signer};
 pub use body::UpstreamBody;
 pub use connect::Tls;
 pub use google::{Account as GoogleAccount, TokenError};

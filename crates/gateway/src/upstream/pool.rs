@@ -108,6 +108,7 @@ impl Pool {
         outgoing: Outgoing,
         connect_timeout: Duration,
     ) -> Result<(Response<Incoming>, Connection), SendError> {
+        let body = outgoing.body.clone();
         let mut request = request(target, outgoing);
         match &target.auth {
             Auth::Fixed => self.exchange(&target.origin, request, connect_timeout).await,
@@ -120,10 +121,14 @@ impl Pool {
                 }
                 Ok(exchanged)
             }
-            // The seam: a signature over method, path, headers and body goes in here.
-            Auth::Aws(_) => {
-                let message = "requests signed with AWS keys are not supported by this version yet; use an api_key";
-                Err(SendError::Credentials(TokenError { message: message.into(), refused: true }))
+            Auth::Aws(signer) => {
+                let (path, headers) = (request.uri().path(), request.headers());
+                let now = crate::clock::unix_ms().unsigned_abs() / 1000;
+                let signed = signer.sign("POST", path, headers, &body, now);
+                let signed = signed
+                    .map_err(|e| SendError::Credentials(TokenError { message: e.to_string(), refused: false }))?;
+                request.headers_mut().extend(signed);
+                self.exchange(&target.origin, request, connect_timeout).await
             }
         }
     }

@@ -1,12 +1,13 @@
 //! Where an endpoint is and what every request to it carries: made once a configuration, cloned by reference count.
 
+use super::aws::Signer;
 use super::google;
 use http::Uri;
 use http::header::{self, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use std::path::Path;
 use std::sync::Arc;
-use waypost_core::registry::{Account, AwsAccount, Dialect, Provider};
+use waypost_core::registry::{Account, Dialect, Provider};
 use waypost_core::units::Secret;
 
 /// The version of Anthropic's API that a request names, unless the operator or the caller names another.
@@ -32,7 +33,7 @@ pub enum Auth {
     /// None, or they are among [`Target::headers`].
     Fixed,
     /// A signature over the whole request.
-    Aws(Box<AwsAccount>),
+    Aws(Arc<Signer>),
     /// An access token, fetched and kept.
     Google(Arc<google::Account>),
 }
@@ -100,7 +101,7 @@ impl Target {
             headers.insert(name, value);
         }
         let auth = match &provider.account {
-            Account::Aws(aws) => Auth::Aws(Box::new(aws.clone())),
+            Account::Aws(aws) => Auth::Aws(Arc::new(Signer::new(aws))),
             Account::Vertex { credentials_file: Some(file) } => Auth::Google(shared.account(file)?),
             Account::Vertex { credentials_file: None } | Account::Azure { .. } | Account::Key => Auth::Fixed,
         };

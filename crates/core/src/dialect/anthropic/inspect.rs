@@ -22,6 +22,7 @@ pub fn inspect_event(name: &[u8], data: &[u8]) -> Result<ChunkFacts, json::Error
     let said = Said::read(data)?;
     match said.kind(name) {
         EventKind::Start => {
+            facts.start = true;
             facts.choices = 1;
             facts.usage = said.message_counts.usage();
         }

@@ -6,7 +6,7 @@ use super::models::ThinkingBy;
 use crate::chat::{Effort, Format, Thinking, Tool, ToolChoice, ToolKind};
 use crate::dialect::Inexpressible;
 use crate::dialect::wire::put;
-use crate::registry::Capabilities;
+use crate::registry::{Capabilities, Dialect};
 use serde_json::{Map, Value, json};
 use std::ops::RangeInclusive;
 
@@ -185,7 +185,10 @@ impl Writer<'_> {
             ThinkingBy::Budget { off, least, most } => by_budget(thinking, off, least..=most),
             ThinkingBy::Level { minimal } => by_level(thinking, minimal),
         };
-        put(&mut wanted, "includeThoughts", thinking.show);
+        // Where a client of these dialects turns reasoning on, it sees the thoughts, unless it says otherwise.
+        let habit = matches!(self.request.origin, Dialect::Anthropic | Dialect::Bedrock);
+        let shown = (habit && thinking.enabled == Some(true)).then_some(true);
+        put(&mut wanted, "includeThoughts", thinking.show.or(shown));
         put(config, "thinkingConfig", (!wanted.is_empty()).then_some(Value::Object(wanted)));
         Ok(())
     }

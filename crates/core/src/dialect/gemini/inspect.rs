@@ -16,6 +16,8 @@ pub fn inspect_event(name: &[u8], data: &[u8]) -> Result<ChunkFacts, json::Error
     }
     let answer = Answer::read(data)?;
     Ok(ChunkFacts {
+        // Nothing marks the beginning.
+        start: false,
         output: answer.output,
         text_bytes: answer.text_bytes,
         usage: answer.usage,

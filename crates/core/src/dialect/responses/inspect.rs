@@ -22,6 +22,7 @@ pub fn inspect_event(name: &[u8], data: &[u8]) -> Result<ChunkFacts, json::Error
     let frame = Frame::read(data)?;
     let kind = frame.kind.as_deref().unwrap_or(name);
     match kind {
+        b"response.created" => facts.start = true,
         b"error" | b"response.failed" => facts.error = Some(Box::new(parse_error(None, data))),
         b"response.completed" | b"response.incomplete" => {
             let response = frame.response.unwrap_or_default();
@@ -160,7 +161,7 @@ impl Answer {
                 self.reason = c.string_or_skip()?.map(|reason| match &*reason.bytes() {
                     b"max_output_tokens" | b"max_tokens" => FinishReason::Length,
                     b"content_filter" => FinishReason::ContentFilter,
-                    _ => FinishReason::Other,
+                    _ => FinishReason::Length,
                 });
                 Ok(())
             }),
@@ -181,7 +182,7 @@ impl Answer {
     fn finish(&self) -> Option<FinishReason> {
         match self.status {
             Status::Pending => None,
-            Status::Incomplete => Some(self.reason.unwrap_or(FinishReason::Other)),
+            Status::Incomplete => Some(self.reason.unwrap_or(FinishReason::Length)),
             _ => self.reason.or(Some(if self.calls { FinishReason::ToolCalls } else { FinishReason::Stop })),
         }
     }

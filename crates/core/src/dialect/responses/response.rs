@@ -59,7 +59,8 @@ pub(super) fn finish(status: Option<&str>, details: Option<&Value>, calls: bool)
         (_, Some("max_output_tokens" | "max_tokens")) => FinishReason::Length,
         (_, Some("content_filter")) => FinishReason::ContentFilter,
         (Some("in_progress" | "queued"), _) => return None,
-        (Some("incomplete"), _) => FinishReason::Other,
+        // Cut short, and nearly always by its cap: never a clean stop.
+        (Some("incomplete"), _) => FinishReason::Length,
         _ if calls => FinishReason::ToolCalls,
         _ => FinishReason::Stop,
     })
