@@ -339,7 +339,10 @@ impl Decoder {
             }
         }
         let details = response.take("incomplete_details");
-        let reason = finish(Some(kind), details.as_ref(), self.calls > 0).unwrap_or(FinishReason::Other);
+        // Some name the event `completed` and say in the answer that it is not.
+        let status = response.string("status")?.filter(|status| status == "incomplete");
+        let reason =
+            finish(status.as_deref().or(Some(kind)), details.as_ref(), self.calls > 0).unwrap_or(FinishReason::Other);
         out.push(Event::Finish { choice: 0, finish: Finish::from(reason) });
         if let Some(usage) = response.take("usage").as_ref().and_then(usage) {
             out.push(Event::Usage(usage));
