@@ -3,4 +3,5 @@
 mod architecture;
 mod deciding;
 mod simulation;
+mod there_and_back;
 mod translating;

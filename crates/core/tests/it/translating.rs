@@ -10,11 +10,11 @@ use waypost_core::chat::{Event, Request};
 use waypost_core::dialect::{self, Decoder, Encoder, EventFault, ReplyContext, Target, sse};
 use waypost_core::registry::{Dialect, Quirks};
 
-const DIALECTS: [Dialect; 5] =
+pub(crate) const DIALECTS: [Dialect; 5] =
     [Dialect::OpenAi, Dialect::Responses, Dialect::Anthropic, Dialect::Gemini, Dialect::Bedrock];
 
 /// A fixture: its name without the ending, and its bytes.
-type Fixture = (String, Vec<u8>);
+pub(crate) type Fixture = (String, Vec<u8>);
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -26,7 +26,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// The fixtures of one kind, by name.
-fn fixtures(dialect: Dialect, kind: &str) -> Vec<Fixture> {
+pub(crate) fn fixtures(dialect: Dialect, kind: &str) -> Vec<Fixture> {
     let folder = root().join(dialect.name()).join(kind);
     let Ok(entries) = std::fs::read_dir(&folder) else { return Vec::new() };
     let mut found: Vec<Fixture> = entries
@@ -90,7 +90,7 @@ fn difference(before: &str, after: &str) -> Option<String> {
     }
 }
 
-fn target(quirks: Quirks) -> Target<'static> {
+pub(crate) fn target(quirks: Quirks) -> Target<'static> {
     Target {
         model: "target-model",
         cap: None,
@@ -102,7 +102,7 @@ fn target(quirks: Quirks) -> Target<'static> {
     }
 }
 
-fn context() -> ReplyContext {
+pub(crate) fn context() -> ReplyContext {
     ReplyContext {
         id: "0af7651916cd43dd8448eb211c80319c".into(),
         created: 1_780_000_000,

@@ -145,7 +145,8 @@ fn block(part: &Part, home: bool) -> Option<Value> {
             json!({"text": text})
         }
         Content::Media(media) => self::media(media, extras)?,
-        Content::Reasoning { redacted: true, .. } => {
+        // What another dialect encrypted is no base64: it travels as a signature.
+        Content::Reasoning { redacted: true, .. } if part.signature.as_ref()?.dialect == Dialect::Bedrock => {
             json!({"reasoningContent": {"redactedContent": token(part.signature.as_ref()?)}})
         }
         Content::Reasoning { text, .. } => {
