@@ -21,7 +21,7 @@ pub use crate::chat::FinishReason;
 pub use translate::translate_response;
 pub use wire::Malformed;
 
-use crate::chat::{Event, Request, Response};
+use crate::chat::{Content, Event, Request, Response};
 use crate::json;
 use crate::registry::{Capabilities, Dialect, Quirks, Usage};
 
@@ -344,8 +344,13 @@ pub fn decode_request(dialect: Dialect, body: &[u8]) -> Result<Request, Malforme
     }
 }
 
-/// Writes a request for a provider.
+/// Writes a request for a provider. One that holds nothing but blocks of its own dialect is refused: nothing would be left.
 pub fn encode_request(dialect: Dialect, request: &Request, target: &Target<'_>) -> Result<Encoded, Inexpressible> {
+    let mut parts = request.messages.iter().flat_map(|m| &m.parts);
+    if dialect != request.origin && parts.all(|p| matches!(p.content, Content::Native(_))) {
+        let why = "nothing in it can be said in the model's API";
+        return Err(Inexpressible { field: "messages".into(), why: why.into() });
+    }
     match dialect {
         Dialect::OpenAi | Dialect::Simulated => openai::encode_request(request, target),
         Dialect::Responses => responses::encode_request(request, target),
