@@ -2,5 +2,6 @@
 
 mod architecture;
 mod deciding;
+mod losses;
 mod simulation;
 mod translating;
