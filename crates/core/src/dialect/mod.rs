@@ -10,6 +10,7 @@ pub mod bedrock;
 pub mod embeddings;
 pub mod gate;
 pub mod gemini;
+mod names;
 pub mod openai;
 mod overflow;
 pub mod responses;
@@ -193,6 +194,16 @@ impl Losses {
     /// Leaves out the extras of an object of another dialect.
     pub fn drop_extras<'a>(&mut self, names: impl IntoIterator<Item = &'a String>) -> Result<(), Inexpressible> {
         names.into_iter().try_for_each(|name| self.drop(name.as_str()))
+    }
+
+    /// Leaves out a block that only its own dialect knows. Of what the model did before, the rest of the turn still
+    /// speaks; what the user or a tool says is what is asked about, and without it the question is another.
+    pub fn drop_block(&mut self, said_to_model: bool, kind: &str) -> Result<(), Inexpressible> {
+        let field = format!("messages[].content[].{kind}");
+        if said_to_model {
+            return self.refuse(field, "only the API that the request was written for knows such a block");
+        }
+        self.drop(field)
     }
 
     /// A field whose loss would change what is asked for.

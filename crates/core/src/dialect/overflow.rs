@@ -12,7 +12,7 @@ const OVERFLOW_CODES: [&str; 4] = [
 ];
 
 /// What the others write, in lower case: each line is a part of a known message.
-const OVERFLOW_PHRASES: [&str; 21] = [
+const OVERFLOW_PHRASES: [&str; 26] = [
     // OpenAI, DeepSeek, vLLM, OpenRouter ("This endpoint's …"), Fireworks, Mistral ("too large for model with …").
     "maximum context length",
     "exceeds the context window",
@@ -34,11 +34,16 @@ const OVERFLOW_PHRASES: [&str; 21] = [
     "maximum prompt length is",
     // Gemini.
     "exceeds the maximum number of tokens allowed",
+    "input token count exceeds",
     // Anthropic's models behind a compatible API, Fireworks.
     "prompt is too long",
     "exceed context limit",
     // Bedrock.
     "input is too long for requested model",
+    "exceeds the model's context",
+    "number of input tokens exceeds",
+    "input tokens exceeded",
+    "too many input tokens",
     // Moonshot, MiniMax, DashScope, Z.ai.
     "exceeded model token limit",
     "context window exceeds limit",

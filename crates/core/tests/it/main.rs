@@ -2,6 +2,7 @@
 
 mod architecture;
 mod deciding;
+mod losses;
 mod simulation;
 mod there_and_back;
 mod translating;

@@ -209,6 +209,10 @@ fn decode(dialect: Dialect, stream: &[u8], cuts: &[usize]) -> (Vec<Event>, Optio
             }
         }
     }
+    // Gemini has no end marker: where an answer was finished, the body's end is it.
+    if dialect == Dialect::Gemini && events.iter().any(|e| matches!(e, Event::Finish { .. })) {
+        events.push(Event::Done);
+    }
     (events, None)
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::media;
 use super::shared::{HOME, cache_control, read_citation, reunite_calls, signature};
-use crate::chat::{CacheMark, Citation, Content, Media, MediaKind, Part, Signature, ToolCall, ToolResult};
+use crate::chat::{CacheMark, Citation, Content, Media, MediaKind, Part, Signature, Source, ToolCall, ToolResult};
 use crate::dialect::wire::{Fields, Malformed, Result, kind};
 use crate::registry::Dialect;
 
@@ -60,11 +60,26 @@ fn read_block(mut block: Fields, place: Place) -> Result<Part> {
         "thinking" | "redacted_thinking" => read_thinking(&mut block, name == "redacted_thinking")?,
         "tool_use" => (Content::ToolCall(read_call(&mut block)?), None),
         "tool_result" => (Content::ToolResult(read_result(&mut block)?), None),
+        SEARCH_RESULT => return Ok(read_search_result(block.into_value())),
         _ => return Ok(Content::Native(block.into_value()).into()),
     };
     block.take("type");
     let cache = read_cache(&mut block)?;
     Ok(Part { content, cache, signature, extras: block.rest() })
+}
+
+/// A block of what the client itself has found.
+const SEARCH_RESULT: &str = "search_result";
+
+/// What was found is text wherever it goes; the block rides along and returns whole.
+fn read_search_result(block: Value) -> Part {
+    let pieces = || block.get("content")?.as_array()?.iter().map(|b| b.get("text")?.as_str()).collect();
+    let Some(pieces): Option<Vec<&str>> = pieces() else { return Content::Native(block).into() };
+    let heads = ["title", "source"].into_iter().filter_map(|key| block.get(key)?.as_str());
+    let text = heads.chain(pieces).collect::<Vec<_>>().join("\n");
+    let cache = block.get("cache_control").filter(|c| c.is_object());
+    let cache = cache.map(|c| CacheMark { ttl: c.get("ttl").and_then(Value::as_str).map(str::to_owned) });
+    Part { cache, extras: Map::from_iter([(SEARCH_RESULT.to_owned(), block)]), ..Part::text(text) }
 }
 
 /// `cache_control`.
@@ -81,7 +96,14 @@ fn read_text(block: &mut Fields) -> Result<Content> {
 
 fn read_media(block: &mut Fields, name: &str) -> Result<Option<Media>> {
     let kind = if name == "image" { MediaKind::Image } else { MediaKind::Document };
-    let Some(source) = media::read(block, kind)? else { return Ok(None) };
+    let source = match media::chunks(block) {
+        // How it is cut rides along.
+        Some(text) if kind == MediaKind::Document => Source::Text(text),
+        _ => match media::read(block, kind)? {
+            Some(source) => source,
+            None => return Ok(None),
+        },
+    };
     let name = if kind == MediaKind::Document { block.string("title")? } else { None };
     Ok(Some(Media { kind, source, name, detail: None }))
 }
@@ -155,6 +177,9 @@ pub(super) fn finish(mut block: Map<String, Value>, part: &Part, home: bool) -> 
         block.insert("cache_control".into(), cache_control(mark));
     }
     if home {
+        if let Some(found) = part.extras.get(SEARCH_RESULT).filter(|found| found["type"] == SEARCH_RESULT) {
+            return found.clone();
+        }
         block.extend(part.extras.clone());
     }
     block.into()

@@ -5,10 +5,10 @@ use serde_json::{Map, Number, Value, json};
 use super::block;
 use super::encode_tools::{self, Tools};
 use super::encode_turns::{self, Turn, unsigned_loop};
-use super::names::{Name, name};
 use super::shared::HOME;
 use super::thinking::{self, Around, Mode, Plan, samples_one_way};
 use crate::chat::{Extras, Request};
+use crate::dialect::names::{Name, name};
 use crate::dialect::wire::put;
 use crate::dialect::{Encoded, Inexpressible, Losses, Target};
 

@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::encode_request::{Result, Writer};
-use super::names::Name;
 use super::shared::cache_control;
 use super::thinking::takes_schema;
 use super::{block, schema};
 use crate::chat::{Format, Tool, ToolChoice, ToolKind};
+use crate::dialect::names::Name;
 use crate::dialect::wire::put;
 
 /// What a request says of tools and of its output.

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::encode_request::{Result, Writer};
-use super::names::Name;
 use super::shared::{HOME, is_own};
 use super::{block, media};
 use crate::chat::{Content, Message, Part, Role, ToolCall, ToolResult};
+use crate::dialect::names::Name;
 
 /// One message as it goes out.
 pub(super) struct Turn {
@@ -83,11 +83,21 @@ pub(super) fn write(writer: &mut Writer<'_>) -> Result<(Vec<Value>, Vec<Turn>)> 
             turn.blocks.sort_by_key(|b| b["type"] != "tool_result");
         }
     }
+    if !writer.home {
+        turns.last_mut().filter(|t| t.role == "assistant").and_then(|t| t.blocks.last_mut()).map(trim_end);
+    }
     if turns.is_empty() {
         let why = "the model's API needs at least one message beside the system prompt";
         return writer.losses.refuse("messages", why);
     }
     Ok((system, turns))
+}
+
+/// The API refuses an answer begun for it that ends in white space.
+fn trim_end(block: &mut Value) {
+    if let Some(Value::String(text)) = block.get_mut("text") {
+        text.truncate(text.trim_end().len());
+    }
 }
 
 fn is_system(message: &Message) -> bool {
@@ -109,19 +119,25 @@ impl Writer<'_> {
             if is_system(message) && !matches!(part.content, Content::Text { .. }) {
                 return self.losses.refuse(self.name(Name::Block), "a system prompt can hold text only");
             }
-            blocks.extend(self.block(part)?);
+            blocks.extend(self.block(part, message.role == Role::User)?);
         }
         Ok(blocks)
     }
 
-    /// `None` for what is left out. A call's signature is always another dialect's: it stays behind.
-    fn block(&mut self, part: &Part) -> Result<Option<Value>> {
+    /// `None` for what is left out. `said_to_model`: it is the user's or a tool's.
+    fn block(&mut self, part: &Part, said_to_model: bool) -> Result<Option<Value>> {
+        // A thought's signature is judged with the thought. Any other is of another dialect, always.
+        if part.signature.is_some() && !self.home && !matches!(part.content, Content::Reasoning { .. }) {
+            self.losses.drop("reasoning")?;
+        }
         let block = match &part.content {
-            // The API refuses empty text.
-            Content::Text { text, .. } | Content::Refusal(text) if text.is_empty() && !self.home => return Ok(None),
+            // The API refuses text without anything to see.
+            Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty() && !self.home => {
+                return Ok(None);
+            }
             Content::Text { text, citations } => {
                 if !citations.iter().all(is_own) {
-                    self.losses.drop("annotations")?;
+                    self.losses.drop(self.name(Name::Citations))?;
                 }
                 block::text(text, citations, |c| is_own(c).then(|| c.native.clone()))
             }
@@ -144,7 +160,7 @@ impl Writer<'_> {
             Content::Native(native) if self.home => block::map(native.clone()),
             Content::Native(native) => {
                 let kind = native["type"].as_str().unwrap_or("block");
-                return self.losses.drop(format!("messages[].content[].{kind}")).map(|()| None);
+                return self.losses.drop_block(said_to_model, kind).map(|()| None);
             }
         };
         if !self.home {
@@ -172,7 +188,7 @@ impl Writer<'_> {
         let mut block = block::map(json!({"type": "tool_result", "tool_use_id": Self::call_id(&result.call_id)}));
         let mut blocks = Vec::with_capacity(result.parts.len());
         for part in &result.parts {
-            blocks.extend(self.block(part)?);
+            blocks.extend(self.block(part, true)?);
         }
         if !blocks.is_empty() {
             block.insert("content".into(), block::content(blocks));

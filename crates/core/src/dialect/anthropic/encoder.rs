@@ -8,8 +8,8 @@
 
 use serde_json::Value;
 
-use super::shared::{HOME, Said, call_token, stop_reason, usage_value, write_citation};
-use crate::chat::{Event, Finish, Signature};
+use super::shared::{HOME, Said, call_token, media_text, stop_reason, usage_value, write_citation};
+use crate::chat::{Event, Finish};
 use crate::dialect::ReplyContext;
 use crate::dialect::wire::write_event;
 use crate::json;
@@ -41,7 +41,12 @@ enum Open {
     None,
     Text,
     Thinking,
-    Call { index: u32, extent: Extent },
+    /// `custom`: its arguments are free text, which goes out as the one member of an object.
+    Call {
+        index: u32,
+        custom: bool,
+        extent: Extent,
+    },
 }
 
 /// A block, or an event, that waits.
@@ -119,11 +124,8 @@ impl Encoder {
     }
 
     fn arguments(&mut self, index: u32, text: &str, out: &mut Vec<u8>) {
-        if let Open::Call { index: open, extent } = &mut self.open
-            && *open == index
-        {
-            extent.add(text);
-            delta(out, self.next - 1, "input_json_delta", "partial_json", text);
+        if matches!(self.open, Open::Call { index: open, .. } if open == index) {
+            self.fragment(text, out);
             self.release(false, out);
             return;
         }
@@ -134,6 +136,23 @@ impl Encoder {
         // What comes after a call's object was complete belongs to nothing that a client could read.
         if let Some(arguments) = waiting {
             arguments.push_str(text);
+        }
+    }
+
+    /// Writes more of the open call's arguments.
+    fn fragment(&mut self, text: &str, out: &mut Vec<u8>) {
+        match &mut self.open {
+            Open::Call { custom: true, .. } => {
+                let mut quoted = Vec::with_capacity(text.len() + 2);
+                json::quote_into(text, &mut quoted);
+                let inside = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+                input_delta(out, self.next - 1, &String::from_utf8_lossy(inside));
+            }
+            Open::Call { extent, .. } => {
+                extent.add(text);
+                input_delta(out, self.next - 1, text);
+            }
+            _ => {}
         }
     }
 
@@ -165,11 +184,8 @@ impl Encoder {
                 Some(Held::Other(event)) => self.write(&event, out),
                 Some(Held::Call { call, arguments, .. }) => {
                     self.write(&call, out);
-                    if let Open::Call { extent, .. } = &mut self.open
-                        && !arguments.is_empty()
-                    {
-                        extent.add(&arguments);
-                        delta(out, self.next - 1, "input_json_delta", "partial_json", &arguments);
+                    if !arguments.is_empty() {
+                        self.fragment(&arguments, out);
                     }
                 }
             }
@@ -207,7 +223,12 @@ impl Encoder {
                 self.close(out);
             }
             Event::Signature { signature, redacted: true, .. } => self.redacted(&signature.token(HOME), out),
-            Event::ToolCall { index, id, name, signature, .. } => self.call(*index, id, name, signature.as_ref(), out),
+            Event::ToolCall { .. } => self.call(event, out),
+            Event::Media { media, .. } => {
+                self.begin(Open::Text, r#""type":"text","text":"""#, out);
+                delta(out, self.next - 1, "text_delta", "text", &media_text(media));
+                self.close(out);
+            }
             _ => {}
         }
     }
@@ -225,7 +246,8 @@ impl Encoder {
         stop(out, self.next - 1);
     }
 
-    fn call(&mut self, index: u32, id: &str, name: &str, signature: Option<&Signature>, out: &mut Vec<u8>) {
+    fn call(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let Event::ToolCall { index, id, name, custom, signature, .. } = event else { return };
         if let Some(signature) = signature {
             self.redacted(&call_token(signature), out);
         }
@@ -235,7 +257,10 @@ impl Encoder {
         block.extend_from_slice(br#","name":"#);
         json::quote_into(name, &mut block);
         block.extend_from_slice(br#","input":{}"#);
-        self.begin(Open::Call { index, extent: Extent::default() }, &block, out);
+        self.begin(Open::Call { index: *index, custom: *custom, extent: Extent::default() }, &block, out);
+        if *custom {
+            input_delta(out, self.next - 1, r#"{"input":""#);
+        }
     }
 
     fn cite(&self, citation: &Value, out: &mut Vec<u8>) {
@@ -259,9 +284,12 @@ impl Encoder {
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
-        if !matches!(std::mem::replace(&mut self.open, Open::None), Open::None) {
-            stop(out, self.next - 1);
+        match std::mem::replace(&mut self.open, Open::None) {
+            Open::None => return,
+            Open::Call { custom: true, .. } => input_delta(out, self.next - 1, r#""}"#),
+            Open::Text | Open::Thinking | Open::Call { .. } => {}
         }
+        stop(out, self.next - 1);
     }
 
     fn begin_message(&mut self, out: &mut Vec<u8>) {
@@ -306,9 +334,10 @@ fn is_output(event: &Event) -> bool {
         Event::Text { choice, text } | Event::Refusal { choice, text } | Event::Reasoning { choice, text, .. } => {
             *choice == 0 && !text.is_empty()
         }
-        Event::Citation { choice, .. } | Event::Signature { choice, .. } | Event::ToolCall { choice, .. } => {
-            *choice == 0
-        }
+        Event::Citation { choice, .. }
+        | Event::Signature { choice, .. }
+        | Event::ToolCall { choice, .. }
+        | Event::Media { choice, .. } => *choice == 0,
         _ => false,
     }
 }
@@ -324,6 +353,10 @@ fn delta(out: &mut Vec<u8>, index: u32, kind: &str, member: &str, text: &str) {
     out.extend_from_slice(b"\":");
     json::quote_into(text, out);
     out.extend_from_slice(b"}}\n\n");
+}
+
+fn input_delta(out: &mut Vec<u8>, index: u32, text: &str) {
+    delta(out, index, "input_json_delta", "partial_json", text);
 }
 
 fn stop(out: &mut Vec<u8>, index: u32) {

@@ -37,6 +37,19 @@ pub(super) fn read(block: &mut Fields, kind: MediaKind) -> Result<Option<Source>
     Ok(Some(found))
 }
 
+/// The text of a source that is cut into blocks of text; the source stays in the block.
+pub(super) fn chunks(block: &Fields) -> Option<String> {
+    let source = block.peek("source").filter(|s| s["type"] == "content")?;
+    match source.get("content")? {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(blocks) => {
+            let texts: Option<Vec<_>> = blocks.iter().map(|b| b.get("text")?.as_str()).collect();
+            Some(texts?.join("\n"))
+        }
+        _ => None,
+    }
+}
+
 /// The block of an image or a document, without what surrounds it; an error says what the client can do.
 pub(super) fn write(media: &Media, home: bool) -> std::result::Result<Value, String> {
     let source = match (&media.source, media.kind) {

@@ -18,7 +18,6 @@ mod encoder;
 mod error;
 mod inspect;
 mod media;
-mod names;
 mod response;
 mod schema;
 mod shared;

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::block::{self, Place, read_blocks};
 use super::parse_error;
-use super::shared::{Counts, HOME, Said, call_token, finish_named, stop_reason, usage_value, write_citation};
-use crate::chat::{Choice, Content, Finish, Part, Response, Source};
+use super::shared::{
+    Counts, HOME, Said, call_token, finish_named, media_text, stop_reason, usage_value, write_citation,
+};
+use crate::chat::{Choice, Content, Finish, Part, Response};
 use crate::dialect::wire::{Fields, Malformed, put};
 use crate::dialect::{BadCompletion, ReplyContext};
 use crate::json::{self, Cursor};
@@ -113,7 +115,12 @@ pub fn encode_response(response: &Response, context: &ReplyContext) -> Vec<u8> {
 /// The blocks of one part; none for what an answer of this API cannot hold.
 fn answer_blocks(part: &Part, home: bool) -> Vec<Value> {
     let block = match &part.content {
-        Content::Text { text, .. } if text.is_empty() && !home => return Vec::new(),
+        Content::Text { text, citations } if !home => {
+            let text = (!text.is_empty()).then(|| block::text(text, citations, write_citation).into());
+            // It has no place in a block of text: empty thoughts carry it, as in streams.
+            let signature = part.signature.as_ref().map(|s| block::thinking("", Some(s), false).into());
+            return text.into_iter().chain(signature).collect();
+        }
         Content::Text { text, citations } => block::text(text, citations, write_citation),
         Content::Refusal(text) => block::text(text, &[], |_| None),
         Content::Reasoning { text, redacted, .. } => block::thinking(text, part.signature.as_ref(), *redacted),
@@ -123,11 +130,7 @@ fn answer_blocks(part: &Part, home: bool) -> Vec<Value> {
             let before = token.map(|token| json!({"type": "redacted_thinking", "data": token}));
             return before.into_iter().chain([block::finish(call, part, home)]).collect();
         }
-        // The API makes no pictures; an address is better than nothing.
-        Content::Media(media) => match &media.source {
-            Source::Url { url, .. } => block::text(url, &[], |_| None),
-            Source::Data { .. } | Source::Text(_) | Source::File(_) => return Vec::new(),
-        },
+        Content::Media(media) => block::text(&media_text(media), &[], |_| None),
         Content::Native(native) if home => return vec![native.clone()],
         Content::Native(_) | Content::ToolResult(_) => return Vec::new(),
     };

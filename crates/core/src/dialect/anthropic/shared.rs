@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::chat::{CacheMark, Citation, Content, Finish, FinishReason, Part, Signature};
+use crate::chat::{CacheMark, Citation, Content, Finish, FinishReason, Media, Part, Signature, Source};
 use crate::registry::{Dialect, Usage};
 
 /// This dialect.
@@ -123,6 +123,17 @@ pub(super) fn usage_value(usage: &Usage) -> Map<String, Value> {
         counts.insert("output_tokens_details".into(), json!({"thinking_tokens": usage.reasoning_tokens}));
     }
     counts
+}
+
+/// What stands for a picture or a recording in an answer, which can hold none here: its address, else a word about it.
+pub(super) fn media_text(media: &Media) -> String {
+    let what = match &media.source {
+        Source::Url { url, .. } => return url.clone(),
+        Source::Text(text) => return text.clone(),
+        Source::Data { mime, .. } => mime,
+        Source::File(id) => id,
+    };
+    format!("[{what}: the model made this, and answers of the Messages API cannot hold it]")
 }
 
 /// `cache_control`.

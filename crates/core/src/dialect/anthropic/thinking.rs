@@ -1,8 +1,8 @@
 //! How a request asks this API for thoughts: a budget (models up to 4.5), or as the model sees fit with an effort.
 
-use super::names::{Name, name};
 use super::shared::HOME;
 use crate::chat::{Effort, Request, Thinking};
+use crate::dialect::names::{Name, name};
 use crate::dialect::{Inexpressible, Losses, Target};
 use crate::registry::Capabilities;
 

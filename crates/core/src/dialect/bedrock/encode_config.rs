@@ -8,6 +8,7 @@ use super::encode_tools::within;
 use super::models::{Sampling, Thought, TopK};
 use crate::chat::{Content, Effort, Message, Part, Role, Signature, Thinking, ToolChoice};
 use crate::dialect::Inexpressible;
+use crate::dialect::names::Name;
 use crate::registry::Dialect;
 
 /// The smallest budget of thought that Claude takes.
@@ -25,7 +26,7 @@ impl Writer<'_> {
             ("seed", request.seed.is_some()),
             ("logprobs", request.logprobs.is_some()),
             ("verbosity", request.verbosity.is_some()),
-            ("user", request.user.is_some()),
+            (self.name(Name::User), request.user.is_some()),
         ] {
             if given {
                 self.losses.drop(name)?;
@@ -35,6 +36,10 @@ impl Writer<'_> {
             (Some(wanted), Some(cap)) => Some(wanted.min(cap)),
             (wanted, cap) => wanted.or(cap),
         };
+        if cap == Some(0) && !self.home {
+            let why = "this model's API takes no request for an answer of no tokens";
+            return self.losses.refuse(self.name(Name::MaxTokens), why);
+        }
         if let Some(cap) = cap {
             within(body, "inferenceConfig").insert("maxTokens".into(), cap.into());
         }
@@ -48,7 +53,7 @@ impl Writer<'_> {
         let taken = |stop: &&String| if self.habits.claude && !self.home { spoken(stop) } else { !stop.is_empty() };
         let stops: Vec<&String> = self.request.stop.iter().filter(taken).collect();
         if stops.len() < self.request.stop.len() {
-            self.losses.drop("stop")?;
+            self.losses.drop(self.name(Name::Stop))?;
         }
         if stops.is_empty() {
             return Ok(());
@@ -80,11 +85,11 @@ impl Writer<'_> {
         let given = thinking.effort.or_else(|| thinking.budget_tokens.map(Effort::of_budget));
         match thought {
             Thought::No => {
-                self.losses.drop("reasoning")?;
+                self.losses.drop(self.name(Name::Reasoning))?;
                 return Ok(false);
             }
             Thought::Budget | Thought::Adaptive if self.forces_call() && !habits.thinks_when_forced => {
-                self.losses.drop("reasoning")?;
+                self.losses.drop(self.name(Name::Reasoning))?;
                 return Ok(false);
             }
             Thought::Budget => return self.budget(body, thinking, cap),
@@ -123,7 +128,7 @@ impl Writer<'_> {
     fn no_reasoning(&mut self, body: &mut Map<String, Value>, thought: Thought) -> Result<bool, Inexpressible> {
         match thought {
             Thought::Budget | Thought::Adaptive if self.habits.always_thinks => {
-                self.losses.drop("reasoning")?;
+                self.losses.drop(self.name(Name::Reasoning))?;
                 return Ok(true);
             }
             Thought::Budget | Thought::Adaptive if self.home || self.habits.thinks_unasked => {
@@ -151,10 +156,11 @@ impl Writer<'_> {
         let wanted =
             thinking.budget_tokens.unwrap_or_else(|| thinking.effort.unwrap_or(Effort::Medium).budget_tokens());
         let wanted = wanted.max(LEAST_BUDGET);
-        // Something must be left for the answer.
-        let budget = cap.map_or(wanted, |cap| wanted.min(cap.saturating_sub(1)));
+        // Something must be left for the answer: how much is the client's business where it states a budget.
+        let left = |cap: u64| if thinking.budget_tokens.is_some() { 1 } else { cap / 4 };
+        let budget = cap.map_or(wanted, |cap| wanted.min(cap.saturating_sub(left(cap))));
         if budget < LEAST_BUDGET || self.lost_thoughts() {
-            self.losses.drop("reasoning")?;
+            self.losses.drop(self.name(Name::Reasoning))?;
             return Ok(false);
         }
         let mut claude = json!({"type": "enabled", "budget_tokens": budget});
@@ -162,7 +168,7 @@ impl Writer<'_> {
             display(thinking, &mut claude);
         } else if thinking.show == Some(false) {
             // These always show them.
-            self.losses.drop("reasoning.display")?;
+            self.losses.drop(self.name(Name::ShowThoughts))?;
         }
         within(body, OWN).insert("thinking".into(), claude);
         Ok(true)

@@ -7,11 +7,17 @@ use super::encode_request::Writer;
 use super::media::{base64_of, block_name, format_names, format_of, is_base64};
 use crate::chat::{Citation, Content, Media, MediaKind, Part, Source, ToolCall, ToolResult};
 use crate::dialect::Inexpressible;
+use crate::dialect::names::Name;
 use crate::registry::Dialect;
 
 impl Writer<'_> {
-    /// The block for a part of message `i`; `None` where nothing is left of it.
-    pub(super) fn part(&mut self, part: &Part, i: usize) -> Result<Option<Value>, Inexpressible> {
+    /// The block for a part of message `i`; `None` where nothing is left of it. `said_to_model`: it is the user's or a
+    /// tool's.
+    pub(super) fn part(&mut self, part: &Part, i: usize, said_to_model: bool) -> Result<Option<Value>, Inexpressible> {
+        // A thought's signature is judged with the thought. Any other is of another dialect, always.
+        if part.signature.is_some() && !self.home && !matches!(part.content, Content::Reasoning { .. }) {
+            self.losses.drop("reasoning")?;
+        }
         match &part.content {
             Content::Text { text, citations } => self.text(part, text, citations),
             Content::Refusal(text) => {
@@ -26,7 +32,7 @@ impl Writer<'_> {
             Content::Native(value) => {
                 let member = value.as_object().and_then(|o| o.keys().next()).map(String::as_str);
                 let kind = value["type"].as_str().or(member).unwrap_or("block");
-                self.losses.drop(format!("messages[].content[].{kind}"))?;
+                self.losses.drop_block(said_to_model, kind)?;
                 Ok(None)
             }
         }
@@ -49,7 +55,7 @@ impl Writer<'_> {
                 extras.insert("citations".into(), citations.iter().map(|c| c.native.clone()).collect());
                 return Ok(Some(json!({"citationsContent": extras})));
             }
-            self.losses.drop("messages[].content[].citations")?;
+            self.losses.drop(self.name(Name::Citations))?;
         }
         // Blank text is refused there, and says nothing.
         Ok((self.home || spoken(text)).then(|| json!({"text": text})))
@@ -128,7 +134,7 @@ impl Writer<'_> {
                     let why = "a tool's result can hold text and media, not calls";
                     return self.losses.refuse(format!("messages[{i}].content"), why);
                 }
-                _ => content.extend(self.part(piece, i)?),
+                _ => content.extend(self.part(piece, i, true)?),
             }
         }
         if result.is_error {

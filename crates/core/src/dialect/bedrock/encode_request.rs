@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::media;
 use super::models::{Caching, Habits};
 use crate::chat::{CacheMark, Content, Message, Part, Request, Role};
+use crate::dialect::names::{Name, name};
 use crate::dialect::{Encoded, Inexpressible, Losses, Target};
 use crate::registry::Dialect;
 
@@ -157,7 +158,7 @@ impl Writer<'_> {
                 // Inside of a result no cache point can stand.
                 cache = cache.or_else(|| result.parts.iter().find_map(|inner| inner.cache.clone()));
             }
-            match self.part(part, i)? {
+            match self.part(part, i, message.role == Role::User)? {
                 Some(value) => {
                     let result = matches!(part.content, Content::ToolResult(_));
                     blocks.push(Block { value, result, cache });
@@ -199,6 +200,11 @@ impl Writer<'_> {
             Some(_) => self.losses.drop("cache_control.ttl")?,
         }
         Ok(Some(json!({"cachePoint": point})))
+    }
+
+    /// The client's name for a field.
+    pub(super) fn name(&self, field: Name) -> &'static str {
+        name(field, self.request.origin)
     }
 
     /// A name for a document that the request has not used yet.

@@ -6,6 +6,7 @@ use super::encode_request::Writer;
 use super::models::Caching;
 use crate::chat::{Content, Format, Request, Tool, ToolChoice, ToolKind};
 use crate::dialect::Inexpressible;
+use crate::dialect::names::Name;
 
 impl Writer<'_> {
     /// `toolConfig` and `outputConfig.textFormat`.
@@ -32,7 +33,7 @@ impl Writer<'_> {
             choice = Some(forced);
         }
         if request.parallel_tools == Some(false) && offered {
-            self.losses.drop("parallel_tool_calls")?;
+            self.losses.drop(self.name(Name::ParallelTools))?;
         }
         if !tools.is_empty() {
             let config = within(body, "toolConfig");
@@ -61,12 +62,12 @@ impl Writer<'_> {
                     Some(strict) if self.home || self.habits.json_schema => {
                         written["toolSpec"]["strict"] = (*strict).into();
                     }
-                    Some(true) => self.losses.drop("tools[].strict")?,
+                    Some(true) => self.losses.drop(self.name(Name::ToolStrict))?,
                     Some(false) | None => {}
                 }
                 out.push(written);
             }
-            ToolKind::Custom { name, .. } => self.losses.drop(format!("tools[].{name}"))?,
+            ToolKind::Custom { .. } => self.losses.drop("tools[].custom")?,
             ToolKind::Native(value) if self.home => out.push(value.clone()),
             ToolKind::Native(value) => {
                 let kind = value["type"].as_str().or_else(|| value["name"].as_str());
@@ -119,7 +120,7 @@ impl Writer<'_> {
         offered: bool,
         called: bool,
     ) -> Result<Option<(Value, Value)>, Inexpressible> {
-        let field = "response_format";
+        let field = self.name(Name::Format);
         let open = json!({"type": "object"});
         let (name, description, schema) = match &self.request.format {
             Format::Text => return Ok(None),

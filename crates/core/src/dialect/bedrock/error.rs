@@ -1,6 +1,7 @@
 //! Errors in Bedrock's form: reading what it sends, and writing ours.
 
 use super::frames;
+use crate::dialect::overflow::is_context_overflow;
 use crate::dialect::{ErrorText, UpstreamError};
 use crate::json::{self, Cursor, Kind};
 
@@ -53,7 +54,9 @@ pub fn parse_error(status: Option<u16>, body: &[u8]) -> UpstreamError {
         error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
         error.message.push('…');
     }
-    error.context_overflow = is_context_overflow(status, &error);
+    // Limits of rate speak of too many tokens as well; they are not about the window.
+    let throttled = error.kind.as_deref().is_some_and(|k| k.to_ascii_lowercase().starts_with("throttling"));
+    error.context_overflow = !throttled && is_context_overflow(status, &error);
     error
 }
 
@@ -103,30 +106,6 @@ fn text(c: &mut Cursor<'_>, into: &mut String) -> Result<(), json::Error> {
         *into = text.text().into_owned();
     }
     Ok(())
-}
-
-/// What the models' hosts write, in lower case.
-const OVERFLOW_PHRASES: [&str; 10] = [
-    "input is too long for requested model",
-    "prompt is too long",
-    "maximum context length",
-    "exceed context limit",
-    "exceeds the context window",
-    "exceeds the model's context",
-    "context length exceeded",
-    "number of input tokens exceeds",
-    "input tokens exceeded",
-    "too many input tokens",
-];
-
-/// Limits of rate speak of too many tokens as well; they are not about the window.
-fn is_context_overflow(status: Option<u16>, error: &UpstreamError) -> bool {
-    let throttled = error.kind.as_deref().is_some_and(|k| k.to_ascii_lowercase().starts_with("throttling"));
-    if status == Some(429) || throttled {
-        return false;
-    }
-    let message = error.message.to_ascii_lowercase();
-    OVERFLOW_PHRASES.iter().any(|phrase| message.contains(phrase))
 }
 
 /// The exception that stands for a status.

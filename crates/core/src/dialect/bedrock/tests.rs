@@ -339,6 +339,13 @@ fn errors_of_each_class_are_read() {
             "",
             true,
         ),
+        (
+            400,
+            r#"{"message":"Please reduce the length of the messages or completion."}"#,
+            "Please reduce the length of the messages or completion.",
+            "",
+            true,
+        ),
         (403, r#"{"Message":"Not authorized."}"#, "Not authorized.", "", false),
         (
             403,

@@ -5,6 +5,7 @@ use super::merge;
 use super::models::ThinkingBy;
 use crate::chat::{Effort, Format, Thinking, Tool, ToolChoice, ToolKind};
 use crate::dialect::Inexpressible;
+use crate::dialect::names::Name;
 use crate::dialect::wire::put;
 use crate::registry::{Capabilities, Dialect};
 use serde_json::{Map, Value, json};
@@ -23,7 +24,7 @@ pub(super) fn write(w: &mut Writer<'_>, body: &mut Map<String, Value>) -> Result
     w.thinking(&mut config)?;
     put(body, "generationConfig", (!config.is_empty()).then_some(Value::Object(config)));
     let request = w.request;
-    for (field, given) in [("user", request.user.is_some()), ("verbosity", request.verbosity.is_some())] {
+    for (field, given) in [(w.name(Name::User), request.user.is_some()), ("verbosity", request.verbosity.is_some())] {
         if given {
             w.losses.drop(field)?;
         }
@@ -107,7 +108,7 @@ impl Writer<'_> {
             body.insert("toolConfig".into(), json!({"functionCallingConfig": config}));
         }
         if self.request.parallel_tools == Some(false) && functions {
-            self.losses.drop("parallel_tool_calls")?;
+            self.losses.drop(self.name(Name::ParallelTools))?;
         }
         Ok(())
     }
@@ -116,6 +117,10 @@ impl Writer<'_> {
         let request = self.request;
         let cap = self.target.cap;
         let most = request.max_output_tokens.map_or(cap, |asked| Some(cap.map_or(asked, |cap| asked.min(cap))));
+        if most == Some(0) && !self.home {
+            let why = "this model's API takes no request for an answer of no tokens";
+            return self.losses.refuse(self.name(Name::MaxTokens), why);
+        }
         put(config, "maxOutputTokens", most);
         let sampling = [
             ("temperature", "temperature", request.temperature.clone().map(Value::Number)),
@@ -139,7 +144,8 @@ impl Writer<'_> {
             }
         }
         if request.stop.len() > MAX_STOPS {
-            return self.losses.refuse("stop", format!("the model's API takes at most {MAX_STOPS} stop sequences"));
+            let field = self.name(Name::Stop);
+            return self.losses.refuse(field, format!("the model's API takes at most {MAX_STOPS} stop sequences"));
         }
         put(config, "stopSequences", (!request.stop.is_empty()).then(|| request.stop.clone()));
         match request.seed {
@@ -168,7 +174,7 @@ impl Writer<'_> {
         };
         if functions && !self.habits.json_with_tools && !self.home {
             let why = "this model cannot be asked for JSON output and offered tools at once";
-            return self.losses.refuse("response_format", why);
+            return self.losses.refuse(self.name(Name::Format), why);
         }
         put(config, "responseMimeType", Some("application/json"));
         put(config, "responseJsonSchema", schema);
@@ -195,7 +201,7 @@ impl Writer<'_> {
 
     /// Not to think is what it does anyway.
     fn cannot_think(&mut self, thinking: &Thinking) -> Result<(), Inexpressible> {
-        if is_off(thinking) { Ok(()) } else { self.losses.drop("reasoning") }
+        if is_off(thinking) { Ok(()) } else { self.losses.drop(self.name(Name::Reasoning)) }
     }
 }
 

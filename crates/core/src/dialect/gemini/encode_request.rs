@@ -5,6 +5,7 @@ use super::merge;
 use super::models::Habits;
 use super::parts::{mime_of, parse_object};
 use crate::chat::{Content, Extras, Media, MediaKind, Message, Part, Request, Role, Source, ToolCall, ToolResult};
+use crate::dialect::names::{Name, name};
 use crate::dialect::wire::put;
 use crate::dialect::{Encoded, Inexpressible, Losses, Target};
 use crate::registry::Dialect;
@@ -118,7 +119,7 @@ impl Writer<'_> {
             if part.cache.is_some() && !self.home {
                 self.losses.drop("cache_control")?;
             }
-            let Some(mut object) = self.part(i, part)? else { continue };
+            let Some(mut object) = self.part(i, part, message.role == Role::User)? else { continue };
             if self.home {
                 merge(&mut object, &part.extras);
             } else {
@@ -129,12 +130,35 @@ impl Writer<'_> {
         Ok(out)
     }
 
-    /// A part; `None` where nothing of it can or need be sent.
-    fn part(&mut self, i: usize, part: &Part) -> Result<Option<Map<String, Value>>, Inexpressible> {
+    /// The client's name for a field.
+    pub(super) fn name(&self, field: Name) -> &'static str {
+        name(field, self.request.origin)
+    }
+
+    /// A part; `None` where nothing of it can or need be sent. `said_to_model`: it is the user's.
+    fn part(
+        &mut self,
+        i: usize,
+        part: &Part,
+        said_to_model: bool,
+    ) -> Result<Option<Map<String, Value>>, Inexpressible> {
         let ours = part.signature.as_ref().filter(|s| s.dialect == Dialect::Gemini).map(|s| s.value.as_str());
+        if part.signature.is_some() && ours.is_none() && !self.home {
+            // The cipher of another provider: what stands in the clear still goes.
+            self.losses.drop("reasoning")?;
+        }
         let mut object = Map::new();
         match &part.content {
-            Content::Text { text, .. } | Content::Refusal(text) => {
+            Content::Text { text, citations } => {
+                if !citations.is_empty() && !self.home {
+                    self.losses.drop(self.name(Name::Citations))?;
+                }
+                if text.is_empty() && ours.is_none() && !self.home {
+                    return Ok(None);
+                }
+                put(&mut object, "text", Some(text.as_str()));
+            }
+            Content::Refusal(text) => {
                 if text.is_empty() && ours.is_none() && !self.home {
                     return Ok(None);
                 }
@@ -142,10 +166,6 @@ impl Writer<'_> {
             }
             Content::Reasoning { text, .. } => {
                 if text.is_empty() && ours.is_none() {
-                    // All of it is in another provider's cipher.
-                    if !self.home && part.signature.is_some() {
-                        self.losses.drop("reasoning")?;
-                    }
                     return Ok(None);
                 }
                 put(&mut object, "text", Some(text.as_str()));
@@ -157,7 +177,7 @@ impl Writer<'_> {
             Content::Native(Value::Object(native)) if self.home => return Ok(Some(native.clone())),
             Content::Native(native) => {
                 let kind = native.get("type").and_then(Value::as_str).unwrap_or("block");
-                self.losses.drop(format!("messages[].content[].{kind}"))?;
+                self.losses.drop_block(said_to_model, kind)?;
                 return Ok(None);
             }
         }

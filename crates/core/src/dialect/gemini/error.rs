@@ -1,5 +1,6 @@
 //! Errors: `{"error":{code,message,status,details}}`, alone or in a list.
 
+use crate::dialect::overflow::is_context_overflow;
 use crate::dialect::{ErrorText, UpstreamError};
 use crate::json::{self, Cursor, Kind};
 
@@ -39,7 +40,9 @@ fn finished(mut error: UpstreamError, status: Option<u16>) -> UpstreamError {
         error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
         error.message.push('…');
     }
-    error.context_overflow = is_context_overflow(status, &error);
+    // Its quotas speak of tokens as well; they are not about the window.
+    let quota = error.code.as_deref() == Some("429") || error.kind.as_deref() == Some("RESOURCE_EXHAUSTED");
+    error.context_overflow = !quota && is_context_overflow(status, &error);
     error
 }
 
@@ -108,19 +111,6 @@ fn detail(c: &mut Cursor<'_>, error: &mut UpstreamError) -> Result<(), json::Err
 fn milliseconds(text: &str) -> Option<u64> {
     let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
     (0.0..1e12).contains(&seconds).then(|| (seconds * 1000.0).ceil() as u64)
-}
-
-/// What it says of a prompt that is too long, in lower case. Its quotas speak of tokens as well: those are a 429.
-const OVERFLOW_PHRASES: [&str; 3] =
-    ["exceeds the maximum number of tokens allowed", "input token count exceeds", "exceeds the context window"];
-
-fn is_context_overflow(status: Option<u16>, error: &UpstreamError) -> bool {
-    let quota = error.code.as_deref() == Some("429") || error.kind.as_deref() == Some("RESOURCE_EXHAUSTED");
-    if status == Some(429) || quota {
-        return false;
-    }
-    let message = error.message.to_ascii_lowercase();
-    OVERFLOW_PHRASES.iter().any(|phrase| message.contains(phrase))
 }
 
 /// The body of an error for a client.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::{Choice, Citation, Finish, FinishReason, Response, Signature, ToolCall};
+use crate::chat::{Choice, Citation, Finish, FinishReason, Media, MediaKind, Response, Signature, Source, ToolCall};
 use crate::dialect::BadCompletion;
 use crate::registry::Usage;
 
@@ -82,6 +82,7 @@ fn answers_of_other_dialects_take_this_apis_form() {
         signature: Some(Signature { dialect, value: "S".into(), id: None }),
         ..content.into()
     };
+    let media = |source| Content::Media(Media { kind: MediaKind::Image, source, name: None, detail: None });
     let reasoning = |text: &str, redacted| Content::Reasoning { text: text.into(), summary: false, redacted };
     let citation = Citation {
         origin: Dialect::Responses,
@@ -100,6 +101,9 @@ fn answers_of_other_dialects_take_this_apis_form() {
         signed(call(r#"{"a": 1.50}"#), Dialect::Gemini),
         call("").into(),
         Content::Native(json!({"type": "web_search_call"})).into(),
+        signed(Part::text("end").content, Dialect::Gemini),
+        media(Source::Url { url: "https://x.test/a.png".into(), mime: None }).into(),
+        media(Source::Data { mime: "image/png".into(), base64: "AAAA".into() }).into(),
     ];
     let mut response = foreign(parts, Some(FinishReason::ToolCalls.into()));
     response.usage = Some(Usage {
@@ -125,6 +129,10 @@ fn answers_of_other_dialects_take_this_apis_form() {
                 {"type": "redacted_thinking", "data": "waypost.gemini.call.S"},
                 {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1.5}},
                 {"type": "tool_use", "id": "c", "name": "f", "input": {}},
+                {"type": "text", "text": "end"},
+                {"type": "thinking", "thinking": "", "signature": "waypost.gemini..S"},
+                {"type": "text", "text": "https://x.test/a.png"},
+                {"type": "text", "text": "[image/png: the model made this, and answers of the Messages API cannot hold it]"},
             ],
             "stop_reason": "tool_use",
             "stop_sequence": null,

@@ -36,13 +36,14 @@ fn the_canonical_form_says_what_the_client_said() {
         .into_iter()
         .map(|p| match p.content {
             Content::Media(m) => (m.kind, m.name, matches!(m.source, Source::Text(_))),
-            Content::Native(_) => (MediaKind::Video, None, false),
             _ => (MediaKind::Audio, None, false),
         })
         .collect();
     let document = |name: Option<&str>, text| (MediaKind::Document, name.map(str::to_owned), text);
     assert_eq!(media[..3], [document(Some("chart.pdf"), false), document(None, true), document(None, false)]);
-    assert_eq!(media[3].0, MediaKind::Video, "what only this API knows is native");
+    assert_eq!(media[3], document(Some("chunks"), true), "how a text is cut is an extra");
+    let natives = parts("newer", 0);
+    assert!(matches!(natives[0].content, Content::Native(_)), "what only this API knows is native");
 
     let thoughts = parts("thinking_round_trip", 1);
     let signatures: Vec<_> =

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::{Citation, Finish, FinishReason, Signature};
+use crate::chat::{Citation, Finish, FinishReason, Media, MediaKind, Signature, Source};
 use crate::registry::Usage;
 
 fn events(name: &str) -> Vec<Event> {
@@ -248,6 +248,34 @@ fn interleaved_calls_stay_whole_and_in_order() {
         encoder.event(event, &mut out);
         assert!(!out.is_empty(), "{event:?}");
     }
+}
+
+#[test]
+fn free_text_and_pictures_find_a_form() {
+    let sql =
+        |index| Event::ToolCall { choice: 0, index, id: "c".into(), name: "sql".into(), custom: true, signature: None };
+    let source = Source::Data { mime: "image/png".into(), base64: "AAAA".into() };
+    let media = Media { kind: MediaKind::Image, source, name: None, detail: None };
+    let written = blocks(&[
+        text("Here:"),
+        Event::Media { choice: 0, media: Box::new(media) },
+        text("done."),
+        sql(0),
+        sql(1),
+        arguments(0, "SELECT \"x\""),
+        arguments(1, "é\n"),
+        arguments(0, "\\"),
+        finish(FinishReason::ToolCalls),
+        Event::Done,
+    ]);
+    let want = [
+        ("text", "Here:"),
+        ("text", "[image/png: the model made this, and answers of the Messages API cannot hold it]"),
+        ("text", "done."),
+        ("tool_use", r#"sql {"input":"SELECT \"x\"\\"}"#),
+        ("tool_use", r#"sql {"input":"é\n"}"#),
+    ];
+    assert_eq!(written, want.map(|(kind, text)| (kind.to_owned(), text.to_owned())));
 }
 
 #[test]

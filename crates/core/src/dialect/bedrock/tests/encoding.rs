@@ -152,7 +152,7 @@ fn tools_of_other_kinds_are_dropped_by_name() {
     request.parallel_tools = Some(false);
     let (body, dropped) = written(&request, SONNET_37);
     assert_eq!(body["toolConfig"]["tools"].as_array().unwrap().len(), 1);
-    assert_eq!(dropped, ["tools[].eager", "tools[].shell", "tools[].web_search", "parallel_tool_calls"]);
+    assert_eq!(dropped, ["tools[].eager", "tools[].custom", "tools[].web_search", "parallel_tool_calls"]);
     request.tool_choice = Some(ToolChoice::Tool("shell".into()));
     assert_eq!(refused(&request, SONNET_37).field, "tool_choice");
 }
@@ -197,12 +197,14 @@ fn reasoning_is_asked_for_as_each_model_wants() {
         (body["additionalModelRequestFields"].clone(), dropped)
     };
     let effort = |effort| Thinking { effort: Some(effort), ..Thinking::default() };
+    let budget = |tokens| Thinking { budget_tokens: Some(tokens), ..Thinking::default() };
     let enabled = |budget: u64| json!({"thinking": {"type": "enabled", "budget_tokens": budget}});
     let none: Vec<String> = Vec::new();
-    let lost = vec!["reasoning".to_owned()];
+    let lost = vec!["reasoning_effort".to_owned()];
     let cases = [
         (effort(Effort::High), SONNET_37, None, enabled(16_384), &none),
-        (effort(Effort::High), SONNET_37, Some(5_000), enabled(4_999), &none),
+        (effort(Effort::High), SONNET_37, Some(5_000), enabled(3_750), &none),
+        (budget(9_000), SONNET_37, Some(5_000), enabled(4_999), &none),
         (effort(Effort::Low), SONNET_37, Some(1_024), Value::Null, &lost),
         (effort(Effort::None), SONNET_37, None, Value::Null, &none),
         (effort(Effort::High), LLAMA, None, Value::Null, &lost),
@@ -356,20 +358,20 @@ fn what_has_no_equal_is_named() {
     request.extras.insert("logit_bias".into(), json!({}));
     request.messages[0].name = Some("Ana".into());
     request.messages[0].extras.insert("odd".into(), 1.into());
-    request.messages[0].parts.push(Content::Native(json!({"type": "novel"})).into());
     request.messages[0].parts[0].extras.insert("strange".into(), 1.into());
     let cited =
         Citation { origin: Dialect::OpenAi, url: None, title: None, quote: None, range: None, native: json!({}) };
     request
         .messages
         .push(Message::new(Role::Assistant, vec![Content::Text { text: "t".into(), citations: vec![cited] }.into()]));
+    request.messages[1].parts.push(Content::Native(json!({"type": "novel"})).into());
     let want = [
         "logit_bias",
         "messages[].content[].strange",
-        "messages[].content[].novel",
         "messages[].name",
         "messages[].odd",
-        "messages[].content[].citations",
+        "messages[].annotations",
+        "messages[].content[].novel",
         "frequency_penalty",
         "presence_penalty",
         "seed",
@@ -382,6 +384,10 @@ fn what_has_no_equal_is_named() {
     assert_eq!(body["messages"][0]["content"], json!([{"text": "hi"}]));
     request.n = Some(2);
     assert_eq!(refused(&request, NOVA).field, "n");
+    // What the user shows is not left out.
+    let mut request = hello();
+    request.messages[0].parts.push(Content::Native(json!({"type": "novel"})).into());
+    assert_eq!(refused(&request, NOVA).field, "messages[].content[].novel");
 }
 
 fn shown(kind: MediaKind, source: Source, name: Option<&str>) -> Request {

@@ -93,16 +93,24 @@ fn signatures_return_to_gemini_only() {
     let skip = "skip_thought_signature_validator";
     for (parts, want) in [
         (vec![ours.clone(), call("b", "w", "{}")], vec![Some("c2ln"), None]),
-        (vec![theirs, second], vec![Some(skip), Some("c2Vj")]),
         (vec![call("a", "w", "{}"), ours], vec![Some(skip), Some("c2ln")]),
         (vec![signed(Part::text("x"), Dialect::Gemini, "dA==")], vec![Some("dA==")]),
         (vec![signed(thought(""), Dialect::Gemini, "dA==")], vec![Some("dA==")]),
-        (vec![signed(thought("hm"), Dialect::Anthropic, "xyz")], vec![None]),
     ] {
         let (body, dropped) = encode(&request(vec![user("?"), Message::new(Role::Assistant, parts)]), &target("g"));
         let parts = body["contents"][1]["parts"].as_array().unwrap().clone();
         let signatures: Vec<_> = parts.iter().map(|p| p.get("thoughtSignature").and_then(Value::as_str)).collect();
         assert_eq!((signatures, dropped), (want, vec![]));
+    }
+    // What others have signed goes without.
+    for (parts, want) in [
+        (vec![theirs, second], vec![Some(skip), Some("c2Vj")]),
+        (vec![signed(thought("hm"), Dialect::Anthropic, "xyz")], vec![None]),
+    ] {
+        let (body, dropped) = encode(&request(vec![user("?"), Message::new(Role::Assistant, parts)]), &target("g"));
+        let parts = body["contents"][1]["parts"].as_array().unwrap().clone();
+        let signatures: Vec<_> = parts.iter().map(|p| p.get("thoughtSignature").and_then(Value::as_str)).collect();
+        assert_eq!((signatures, dropped), (want, vec!["reasoning".to_owned()]));
     }
     // Encrypted thoughts of others hold nothing that could be sent.
     let sealed = Content::Reasoning { text: String::new(), summary: false, redacted: true }.into();
@@ -223,7 +231,8 @@ fn what_gemini_lacks_is_dropped_by_name() {
     with_extras.extras.insert("defer".into(), true.into());
     let mut message = user("?");
     message.name = Some("Ann".into());
-    message.parts.push(Content::Native(j!({"type": "thing"})).into());
+    let thing = Part::from(Content::Native(j!({"type": "thing"})));
+    let answer = Message::new(Role::Assistant, vec![Part::text("!"), thing.clone()]);
     let mut whole = Request {
         tools: vec![native, Tool { kind: custom, cache: None, extras: Extras::new() }, with_extras],
         parallel_tools: Some(false),
@@ -234,14 +243,14 @@ fn what_gemini_lacks_is_dropped_by_name() {
         top_k: Some(3),
         frequency_penalty: serde_json::Number::from_f64(0.5),
         n: Some(1),
-        ..request(vec![message])
+        ..request(vec![message, answer])
     };
     whole.extras.insert("store".into(), false.into());
     let lenient = Target { no_sampling: true, ..target("gemini-2.5-flash") };
     let (body, dropped) = encode(&whole, &lenient);
     let names = [
-        "messages[].content[].thing",
         "messages[].name",
+        "messages[].content[].thing",
         "cache_control",
         "tools[].web_search",
         "tools[].custom",
@@ -257,12 +266,18 @@ fn what_gemini_lacks_is_dropped_by_name() {
     ];
     assert_eq!(dropped, names);
     let want = j!({
-        "contents": [{"role": "user", "parts": [{"text": "?"}]}],
+        "contents": [
+            {"role": "user", "parts": [{"text": "?"}]},
+            {"role": "model", "parts": [{"text": "!"}]},
+        ],
         "tools": [{"functionDeclarations": [{"name": "w"}]}],
     });
     assert_eq!(body, want);
     let strict = Target { strict: true, ..lenient };
     assert_eq!(refused(&whole, &strict), names[0]);
+    // What the user shows is not left out.
+    whole.messages[0].parts.push(thing);
+    assert_eq!(refused(&whole, &lenient), names[1]);
 }
 
 #[test]
@@ -358,9 +373,9 @@ fn thinking_is_asked_for_as_the_model_wants() {
     // What cannot think is not told to.
     let unable = Target { capabilities: Some(Capabilities::TOOLS), ..target(new) };
     for (target, thinking, names) in [
-        (target("gemini-2.0-flash"), effort(Effort::Low), vec!["reasoning"]),
+        (target("gemini-2.0-flash"), effort(Effort::Low), vec!["reasoning_effort"]),
         (target("gemini-2.0-flash"), effort(Effort::None), vec![]),
-        (unable, effort(Effort::Low), vec!["reasoning"]),
+        (unable, effort(Effort::Low), vec!["reasoning_effort"]),
     ] {
         let request = Request { reasoning: Some(thinking), ..request(vec![user("?")]) };
         let (body, dropped) = encode(&request, &target);

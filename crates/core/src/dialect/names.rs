@@ -1,4 +1,4 @@
-//! How the client's dialect names what is left out or refused.
+//! How the client's dialect names what is left out or refused on the way to another.
 
 use crate::registry::Dialect;
 
@@ -6,9 +6,14 @@ use crate::registry::Dialect;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Name {
     Reasoning,
+    ShowThoughts,
     Stop,
     Format,
+    MaxTokens,
+    User,
+    ParallelTools,
     CallArguments,
+    Citations,
     ToolStrict,
     Block,
 }
@@ -20,14 +25,26 @@ pub(super) const fn name(field: Name, origin: Dialect) -> &'static str {
         (Name::Reasoning, Responses) => "reasoning",
         (Name::Reasoning, Anthropic) => "thinking",
         (Name::Reasoning, _) => "reasoning_effort",
+        (Name::ShowThoughts, Responses) => "reasoning.summary",
+        (Name::ShowThoughts, Anthropic) => "thinking.display",
+        (Name::ShowThoughts, _) => "reasoning.exclude",
         (Name::Stop, Anthropic) => "stop_sequences",
         (Name::Stop, _) => "stop",
         (Name::Format, Responses) => "text.format",
         (Name::Format, Anthropic) => "output_config.format",
         (Name::Format, _) => "response_format",
+        (Name::MaxTokens, Responses) => "max_output_tokens",
+        (Name::MaxTokens, _) => "max_tokens",
+        (Name::User, Anthropic) => "metadata.user_id",
+        (Name::User, _) => "user",
+        (Name::ParallelTools, Anthropic) => "tool_choice.disable_parallel_tool_use",
+        (Name::ParallelTools, _) => "parallel_tool_calls",
         (Name::CallArguments, Responses) => "input[].arguments",
         (Name::CallArguments, Anthropic) => "messages[].content[].input",
         (Name::CallArguments, _) => "messages[].tool_calls[].function.arguments",
+        (Name::Citations, Responses) => "input[].content[].annotations",
+        (Name::Citations, Anthropic) => "messages[].content[].citations",
+        (Name::Citations, _) => "messages[].annotations",
         (Name::ToolStrict, Responses | Anthropic) => "tools[].strict",
         (Name::ToolStrict, _) => "tools[].function.strict",
         (Name::Block, Responses) => "input[].content[]",
