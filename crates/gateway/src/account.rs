@@ -211,7 +211,7 @@ impl Account {
     pub fn from_cache(&mut self, entry: &Entry) {
         let saved = entry.usage.and_then(|usage| self.snapshot.baseline_cost(&usage));
         if let Some(record) = self.record.as_mut() {
-            record.model = entry.model.to_str().ok().map(Into::into);
+            record.model = Some(entry.model.clone());
             record.baseline_cost = saved;
             record.reason = "answered by the exact cache".into();
         }

@@ -1,11 +1,11 @@
 //! The exact cache of one route: whole answers by the request's own bytes, bounded in size and time. Concurrent requests
-//! for the same answer make one call: the first leads, the others wait for what it brings.
+//! for the same answer make one call: the first leads, the others wait for what it brings. Where its client leaves, one of
+//! them leads on; where it brings nothing to keep, or its client stops reading, each goes on by itself.
 //!
 //! Only answers that came to a real end are stored, as the client saw them, so a stream is replayed as a stream. It does
 //! not know what is similar, keeps nothing over a restart and decides nothing: who may share is in the key.
 
 use bytes::Bytes;
-use http::HeaderValue;
 use moka::sync::Cache;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +25,13 @@ pub struct Entry {
     /// Whether it is a stream.
     pub stream: bool,
     /// Who answered.
-    pub model: HeaderValue,
+    pub model: Arc<str>,
     /// Where.
-    pub provider: HeaderValue,
+    pub provider: Arc<str>,
+    /// It was simulated.
+    pub simulated: bool,
+    /// What the translation of its request left out.
+    pub dropped: Vec<String>,
     /// What it had used: what a hit saves.
     pub usage: Option<Usage>,
 }
@@ -38,8 +42,21 @@ pub struct ExactCache {
     ttl: Duration,
     max_bytes: u64,
     entries: Cache<Key, (Arc<Entry>, Instant)>,
-    /// Calls under way that others wait for; the value says whether the call has brought an entry.
-    leading: Mutex<HashMap<Key, watch::Receiver<()>>>,
+    /// Calls under way that others wait for.
+    leading: Mutex<HashMap<Key, watch::Receiver<Call>>>,
+}
+
+/// How far a call is that others wait for. One that goes before it says how it ended was left by its client.
+#[derive(Clone, Debug)]
+enum Call {
+    /// Nothing has come.
+    Asked,
+    /// A stream passes; said again with each piece.
+    Begun,
+    /// The answer.
+    Brought(Arc<Entry>),
+    /// It brings nothing that is kept.
+    Vain,
 }
 
 /// What a request finds.
@@ -53,13 +70,17 @@ pub enum Found {
     Alone,
 }
 
-/// The duty to fetch an answer. Dropped without [`Lead::store`], it lets the waiting go on by themselves.
+/// The duty to fetch an answer. Dropped without [`Lead::store`] or [`Lead::vain`], it goes to one of the waiting.
 #[derive(Debug)]
 pub struct Lead {
     cache: Arc<ExactCache>,
     key: Key,
-    _wake: watch::Sender<()>,
+    call: watch::Sender<Call>,
 }
+
+/// How long a stream that has begun may stand still before nobody waits for it any more: it goes at the pace of the one
+/// client that reads it.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Room beside the body: the key, headers, bookkeeping.
 const OVERHEAD: u64 = 512;
@@ -79,15 +100,27 @@ impl ExactCache {
         usize::try_from(self.max_bytes / 4).unwrap_or(usize::MAX)
     }
 
-    /// The answer for `key`, at once or from the call that is under way for it, awaited at most until `until`.
-    pub async fn find(self: &Arc<Self>, key: Key, now: impl Fn() -> Instant, until: tokio::time::Instant) -> Found {
-        let mut waited = match self.hit_or_lead(key, now()) {
-            Ok(found) => return found,
-            Err(leader) => leader,
-        };
-        // An error says that the leader is done: it never sends.
-        let _ = tokio::time::timeout_at(until, waited.changed()).await;
-        self.hit(&key, now()).map_or(Found::Alone, Found::Hit)
+    /// The answer for `key`, at once or from the call that is under way for it, awaited at most until `until`. One that
+    /// is not `allowed` to this caller is as good as none.
+    pub async fn find(
+        self: &Arc<Self>,
+        key: Key,
+        now: impl Fn() -> Instant,
+        until: tokio::time::Instant,
+        allowed: impl Fn(&Entry) -> bool,
+    ) -> Found {
+        loop {
+            let call = match self.hit_or_lead(key, now(), &allowed) {
+                Ok(found) => return found,
+                Err(call) => call,
+            };
+            match ended(call, until).await {
+                Some(Call::Brought(entry)) if allowed(&entry) => return Found::Hit(entry),
+                // Its client left: somebody else leads.
+                Some(Call::Asked | Call::Begun) => {}
+                Some(Call::Brought(_) | Call::Vain) | None => return Found::Alone,
+            }
+        }
     }
 
     fn hit(&self, key: &Key, now: Instant) -> Option<Arc<Entry>> {
@@ -96,30 +129,64 @@ impl ExactCache {
     }
 
     /// An answer or the lead; else whom to wait for.
-    fn hit_or_lead(self: &Arc<Self>, key: Key, now: Instant) -> Result<Found, watch::Receiver<()>> {
+    fn hit_or_lead(
+        self: &Arc<Self>,
+        key: Key,
+        now: Instant,
+        allowed: impl Fn(&Entry) -> bool,
+    ) -> Result<Found, watch::Receiver<Call>> {
         let mut leading = self.leading();
-        if let Some(entry) = self.hit(&key, now) {
+        if let Some(entry) = self.hit(&key, now).filter(|entry| allowed(entry)) {
             return Ok(Found::Hit(entry));
         }
-        if let Some(leader) = leading.get(&key) {
-            return Err(leader.clone());
+        if let Some(call) = leading.get(&key) {
+            return Err(call.clone());
         }
-        let (wake, waiting) = watch::channel(());
+        let (call, waiting) = watch::channel(Call::Asked);
         leading.insert(key, waiting);
-        Ok(Found::Lead(Lead { cache: self.clone(), key, _wake: wake }))
+        Ok(Found::Lead(Lead { cache: self.clone(), key, call }))
     }
 
-    fn leading(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<()>>> {
+    fn leading(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Call>>> {
         self.leading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a call ended; `None` where it was not waited for any longer.
+async fn ended(mut call: watch::Receiver<Call>, until: tokio::time::Instant) -> Option<Call> {
+    loop {
+        let state = call.borrow_and_update().clone();
+        let patience = match state {
+            Call::Brought(_) | Call::Vain => return Some(state),
+            Call::Asked => until,
+            Call::Begun => until.min(tokio::time::Instant::now() + QUIET),
+        };
+        match tokio::time::timeout_at(patience, call.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Some(call.borrow().clone()),
+            Err(_) => return None,
+        }
     }
 }
 
 impl Lead {
     /// The answer came to its real end: stores it and wakes who waits. One that is too large is not stored.
     pub fn store(self, entry: Entry, now: Instant) {
+        let entry = Arc::new(entry);
         if entry.body.len() <= self.cache.largest() {
-            self.cache.entries.insert(self.key, (Arc::new(entry), now));
+            self.cache.entries.insert(self.key, (entry.clone(), now));
         }
+        self.call.send_replace(Call::Brought(entry));
+    }
+
+    /// A piece of a stream has passed.
+    pub fn passes(&self) {
+        self.call.send_replace(Call::Begun);
+    }
+
+    /// It failed, or is not to be kept: who waits goes on alone.
+    pub fn vain(self) {
+        self.call.send_replace(Call::Vain);
     }
 
     /// The largest answer that [`Lead::store`] takes.
@@ -141,14 +208,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     fn entry(body: &'static str) -> Entry {
-        let name = HeaderValue::from_static("m");
-        Entry {
-            body: Bytes::from_static(body.as_bytes()),
-            stream: false,
-            model: name.clone(),
-            provider: name,
-            usage: None,
-        }
+        let (body, name) = (Bytes::from_static(body.as_bytes()), Arc::<str>::from("m"));
+        let (model, provider) = (name.clone(), name);
+        Entry { body, stream: false, model, provider, simulated: false, dropped: Vec::new(), usage: None }
     }
 
     fn at(seconds: u64) -> Instant {
@@ -156,7 +218,12 @@ mod tests {
     }
 
     async fn found(cache: &Arc<ExactCache>, seconds: u64) -> Found {
-        cache.find([7; 32], || at(seconds), tokio::time::Instant::now() + Duration::from_secs(5)).await
+        found_within(cache, seconds, 5).await
+    }
+
+    async fn found_within(cache: &Arc<ExactCache>, seconds: u64, patience: u64) -> Found {
+        let until = tokio::time::Instant::now() + Duration::from_secs(patience);
+        cache.find([7; 32], || at(seconds), until, |entry| entry.body != "not for you").await
     }
 
     fn cache() -> Arc<ExactCache> {
@@ -204,9 +271,68 @@ mod tests {
             async move { found(&cache, 1).await }
         });
         tokio::task::yield_now().await;
-        drop(lead);
+        lead.vain();
         assert!(matches!(waiting.await.unwrap(), Found::Alone));
         assert!(matches!(found(&cache, 2).await, Found::Lead(_)), "the next one leads again");
+    }
+
+    #[tokio::test]
+    async fn when_the_leader_leaves_one_of_the_crowd_leads_on() {
+        let cache = cache();
+        let Found::Lead(lead) = found(&cache, 0).await else { panic!("nothing was stored") };
+        let led = Arc::new(AtomicU64::new(0));
+        let crowd: Vec<_> = (0..20)
+            .map(|_| {
+                let (cache, led) = (cache.clone(), led.clone());
+                tokio::spawn(async move {
+                    match found(&cache, 1).await {
+                        Found::Lead(lead) => {
+                            led.fetch_add(1, Ordering::Relaxed);
+                            tokio::task::yield_now().await;
+                            lead.store(entry("a"), at(1));
+                        }
+                        found => assert!(matches!(found, Found::Hit(_)), "{found:?}"),
+                    }
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(lead);
+        for one in crowd {
+            one.await.unwrap();
+        }
+        assert_eq!(led.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_stands_still_is_not_waited_for() {
+        let cache = cache();
+        let Found::Lead(lead) = found(&cache, 0).await else { panic!("nothing was stored") };
+        let begun = tokio::time::Instant::now();
+        let waiting = tokio::spawn({
+            let cache = cache.clone();
+            async move { found_within(&cache, 1, 600).await }
+        });
+        for _ in 0..3 {
+            tokio::time::sleep(QUIET - Duration::from_secs(1)).await;
+            lead.passes();
+        }
+        assert!(matches!(waiting.await.unwrap(), Found::Alone));
+        assert_eq!(begun.elapsed(), 3 * (QUIET - Duration::from_secs(1)) + QUIET);
+    }
+
+    #[tokio::test]
+    async fn what_a_caller_may_not_have_is_no_hit() {
+        let cache = cache();
+        let Found::Lead(lead) = found(&cache, 0).await else { panic!("nothing was stored") };
+        let waiting = tokio::spawn({
+            let cache = cache.clone();
+            async move { found(&cache, 1).await }
+        });
+        tokio::task::yield_now().await;
+        lead.store(entry("not for you"), at(0));
+        assert!(matches!(waiting.await.unwrap(), Found::Alone));
+        assert!(matches!(found(&cache, 1).await, Found::Lead(_)));
     }
 
     #[tokio::test(start_paused = true)]

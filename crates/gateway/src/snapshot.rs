@@ -4,7 +4,7 @@
 use crate::cache::ExactCache;
 use crate::keys::Keyring;
 use crate::store::DecisionSampler;
-use crate::upstream::{Shared, Target};
+use crate::upstream::{Auth, GoogleAccount, Shared, Target};
 use http::HeaderValue;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -169,12 +169,20 @@ impl Snapshot {
     }
 
     /// A provider's text without our credentials, should it have echoed one.
-    pub fn scrub(&self, provider: ProviderIx, text: &str) -> String {
-        let provider = self.config.registry.provider(provider);
+    pub fn scrub(&self, ix: ProviderIx, text: &str) -> String {
+        let provider = self.config.registry.provider(ix);
         let mut secrets: Vec<&str> = provider.secrets().map(|s| s.expose()).filter(|s| s.len() >= 6).collect();
         // The longest first: of a key that begins with another one, the rest would stay.
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
-        secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"))
+        let text = secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"));
+        self.accounts(ix).fold(text, |text, account| account.scrub(text))
+    }
+
+    /// The accounts whose tokens a provider is sent.
+    fn accounts(&self, provider: ProviderIx) -> impl Iterator<Item = &GoogleAccount> {
+        let links = self.links.iter().zip(&self.config.registry.endpoints).filter(move |(_, e)| e.provider == provider);
+        let doors = links.filter_map(|(link, _)| if let Link::Http(doors) = link { Some(&doors.0) } else { None });
+        doors.flatten().filter_map(|(_, t)| if let Auth::Google(account) = &t.auth { Some(&**account) } else { None })
     }
 
     /// What `usage` would have cost at the best single model; `None` where there is none with a price.

@@ -239,6 +239,10 @@ impl Exchange<'_> {
                 return Err(Brought::new(Failure::Invalid(Invalid::Json), message));
             }
             Err(BadCompletion::Malformed(e)) => {
+                // It is of no use, and billed all the same.
+                if let Ok(facts) = dialect::inspect_completion(self.outgoing.dialect, &body) {
+                    account.passed(facts.text_bytes, facts.usage);
+                }
                 let message = format!("its answer is malformed: {e}");
                 return Err(Brought::new(Failure::Invalid(Invalid::Json), message));
             }
@@ -323,7 +327,7 @@ impl Exchange<'_> {
                 Ok((Some(answer.body.into()), answer.facts.into()))
             }
             Call::Embeddings => Ok((None, embeddings::inspect_answer(body)?.into())),
-            Call::Chat if outgoing::is_same(from, to) => Ok((None, dialect::inspect_completion(to, body)?)),
+            Call::Chat if self.passes() => Ok((None, dialect::inspect_completion(to, body)?)),
             Call::Chat => {
                 let tool = self.outgoing.json_tool.as_deref();
                 let (body, facts) = dialect::translate_response(from, to, body, &self.context(), tool)?;
@@ -332,9 +336,15 @@ impl Exchange<'_> {
         }
     }
 
+    /// Whether the answer is the client's as it comes. Not where JSON output comes as a tool's call, though the dialect be
+    /// the same.
+    fn passes(&self) -> bool {
+        outgoing::is_same(self.outgoing.dialect, self.run.prepared.client) && self.outgoing.json_tool.is_none()
+    }
+
     fn gate(&self) -> StreamGate {
         let (from, to) = (self.outgoing.dialect, self.run.prepared.client);
-        if outgoing::is_same(from, to) {
+        if self.passes() {
             return StreamGate::pass(to, self.run.prepared.scan.usage_asked());
         }
         StreamGate::translate(from, to, self.context(), self.outgoing.json_tool.clone())
@@ -345,7 +355,7 @@ impl Exchange<'_> {
         ReplyContext {
             id: format!("{:032x}", self.run.id.0),
             created: crate::clock::unix_ms() / 1000,
-            model: self.outgoing.model.clone(),
+            model: self.outgoing.model.to_string(),
             include_usage: self.run.prepared.scan.usage_asked(),
         }
     }

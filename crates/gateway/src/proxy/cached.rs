@@ -6,7 +6,8 @@ use crate::account::Account;
 use crate::cache::{Entry, Found, Key, Lead};
 use bytes::{Bytes, BytesMut};
 use http::header::CACHE_CONTROL;
-use waypost_core::registry::Usage;
+use waypost_core::registry::{Dialect, Registry, Usage};
+use waypost_core::route::{Decision, Reason};
 use waypost_core::units::Instant;
 
 impl Run<'_> {
@@ -17,10 +18,26 @@ impl Run<'_> {
         if self.prepared.refuses_cache() {
             return None;
         }
-        let clock = self.state.clock;
+        let (clock, registry) = (self.state.clock, &snapshot.config.registry);
         let key = self.prepared.cache_key(shared);
-        Some(cache.find(key, || clock.instant(), clock.timer(self.deadline)).await)
+        let now = clock.instant();
+        // Half of the time is for an attempt of its own, should the call that it waits for bring nothing.
+        let until = clock.timer(now + self.deadline.since(now) / 2);
+        let allowed = |entry: &Entry| may_answer(&account.decision, registry, &entry.model);
+        Some(cache.find(key, || clock.instant(), until, allowed).await)
     }
+}
+
+/// Whether this request might have had an answer of that model: keys, tags and a reload change who may answer. What an
+/// answer that is there already does not meet with any more (its price, its latency, its endpoint's health) does not count.
+fn may_answer(decision: &Decision, registry: &Registry, model: &str) -> bool {
+    let passing = |reason: &Reason| {
+        use Reason::{BreakerOpen, LatencyCap, NoPrice, PriceCap, RateLimited};
+        matches!(reason, BreakerOpen(_) | RateLimited(_) | LatencyCap(..) | PriceCap(..) | NoPrice)
+    };
+    let candidates = decision.candidates.iter().map(|c| c.model);
+    let excluded = decision.excluded.iter().filter(|e| passing(&e.reason)).map(|e| e.model);
+    candidates.chain(excluded).any(|ix| &*registry.model(ix).name == model)
 }
 
 impl Prepared {
@@ -55,7 +72,7 @@ impl Prepared {
 }
 
 /// An answer on its way to the cache: whole at once, or piece by piece. Dropped before [`Recorder::store`], it stores
-/// nothing.
+/// nothing; whoever waits for it then takes its client to have left, unless [`Recorder::vain`] says otherwise.
 #[derive(Debug)]
 pub(super) struct Recorder {
     lead: Lead,
@@ -71,21 +88,34 @@ impl Recorder {
     /// Takes what goes to the client; gives up where the whole is too large.
     pub(super) fn push(mut self, pieces: &[Bytes]) -> Option<Self> {
         self.size += pieces.iter().map(Bytes::len).sum::<usize>();
+        if self.size > self.lead.largest() {
+            self.vain();
+            return None;
+        }
         self.pieces.extend_from_slice(pieces);
-        (self.size <= self.lead.largest()).then_some(self)
+        self.lead.passes();
+        Some(self)
+    }
+
+    /// There is no answer to keep.
+    pub(super) fn vain(self) {
+        self.lead.vain();
     }
 
     /// The answer came to its real end. An emergency model's is not kept.
     pub(super) fn store(self, account: &Account, stream: bool, usage: Option<Usage>, now: Instant) {
-        let Some(by) = account.answering().filter(|by| !by.degraded) else { return };
+        let Some(by) = account.answering().filter(|by| !by.degraded) else { return self.vain() };
         let mut body = BytesMut::with_capacity(self.size);
         self.pieces.iter().for_each(|piece| body.extend_from_slice(piece));
-        let snapshot = &account.snapshot;
+        let registry = &account.snapshot.config.registry;
+        let provider = registry.provider(by.provider);
         let entry = Entry {
             body: body.freeze(),
             stream,
-            model: snapshot.model_headers[usize::from(by.model.0)].clone(),
-            provider: snapshot.provider_headers[usize::from(by.provider.0)].clone(),
+            model: registry.model(by.model).name.clone(),
+            provider: provider.name.clone(),
+            simulated: provider.dialects.contains(&Dialect::Simulated),
+            dropped: account.dropped.clone(),
             usage,
         };
         self.lead.store(entry, now);

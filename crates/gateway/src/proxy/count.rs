@@ -1,5 +1,6 @@
-//! Counting the input of an Anthropic request: by the provider where the chosen model's endpoint speaks that dialect,
-//! else by the public tokenizer with the model's learned correction. Costs nothing and leaves no record.
+//! Counting the input of an Anthropic request: by the provider where an endpoint of the chosen model speaks that dialect
+//! and takes requests, else by the public tokenizer with the model's learned correction. Costs nothing and leaves no
+//! record; it needs a place like every other request, and one at the provider.
 
 use super::outgoing::of_the_api;
 use super::prepare::Prepared;
@@ -9,7 +10,9 @@ use crate::snapshot::Link;
 use crate::upstream::{self, Pool};
 use http_body_util::{BodyExt, Limited};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use waypost_core::registry::Dialect;
 use waypost_core::route::Candidate;
 use waypost_core::splice::Forward;
@@ -22,26 +25,33 @@ const MOST_ANSWER: usize = 64 << 10;
 
 /// Input tokens of a request at the model that would answer it.
 pub async fn count_tokens(state: &State, pool: &Arc<Pool>, id: RequestId, prepared: &Prepared) -> Result<u64, Error> {
+    let (server, until) = (&prepared.snapshot.config.server, Instant::now() + LONGEST);
+    let class = prepared.profile.class;
+    let _permit = state.admission.enter(class, server.max_concurrency, server.max_queue, until).await?;
     let (decision, _) = prepared.decide(&state.clock, id);
     if let Some(refusal) = decision.refusal {
         return Err(refusal.into());
     }
     let Some(first) = decision.candidates.first() else { return Ok(own_count(prepared, None)) };
-    match tokio::time::timeout(LONGEST, ask(pool, prepared, first)).await {
+    match timeout_at(until, ask(state, pool, prepared, first)).await {
         Ok(Some(tokens)) => Ok(tokens),
         _ => Ok(own_count(prepared, Some(first))),
     }
 }
 
 /// The provider's own count; `None` where it has none or gives none.
-async fn ask(pool: &Arc<Pool>, prepared: &Prepared, candidate: &Candidate) -> Option<u64> {
-    let snapshot = &prepared.snapshot;
+async fn ask(state: &State, pool: &Arc<Pool>, prepared: &Prepared, candidate: &Candidate) -> Option<u64> {
+    let (snapshot, now) = (&prepared.snapshot, state.clock.instant());
     let registry = &snapshot.config.registry;
-    let endpoints = &registry.model(candidate.model).endpoints;
     let here = |p| candidate.provider.is_none_or(|only| only == p);
-    let (ix, endpoint) = endpoints.iter().map(|e| (e, registry.endpoint(*e))).find(|(_, e)| here(e.provider))?;
-    let Link::Http(doors) = &snapshot.links[usize::from(ix.0)] else { return None };
-    let target = doors.of(Dialect::Anthropic)?;
+    let open = |ix: usize| snapshot.health[ix].view(now).admits;
+    let mut ways = registry.model(candidate.model).endpoints.iter().filter_map(|ix| {
+        let Link::Http(doors) = &snapshot.links[usize::from(ix.0)] else { return None };
+        Some((usize::from(ix.0), registry.endpoint(*ix), doors.of(Dialect::Anthropic)?))
+    });
+    let (_, endpoint, target) = ways.find(|(ix, e, _)| here(e.provider) && open(*ix))?;
+    let most = registry.provider(endpoint.provider).max_concurrency;
+    let _place = Place::take(&snapshot.provider_load[usize::from(endpoint.provider.0)], most)?;
     let model = candidate.upstream_name().unwrap_or(&endpoint.name);
     let body = prepared.scan.upstream_body(&prepared.body, &Forward { model, usage: false, cap: None });
     let headers = of_the_api(&prepared.headers);
@@ -54,6 +64,22 @@ async fn ask(pool: &Arc<Pool>, prepared: &Prepared, candidate: &Candidate) -> Op
     let body = Limited::new(response.into_body(), MOST_ANSWER).collect().await.ok()?.to_bytes();
     connection.give_back();
     serde_json::from_slice::<serde_json::Value>(&body).ok()?["input_tokens"].as_u64()
+}
+
+/// One of the requests that a provider takes at once.
+struct Place<'a>(&'a AtomicU32);
+
+impl<'a> Place<'a> {
+    fn take(load: &'a AtomicU32, most: Option<u32>) -> Option<Self> {
+        let place = Self(load);
+        (load.fetch_add(1, Ordering::Relaxed) < most.unwrap_or(u32::MAX)).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn own_count(prepared: &Prepared, candidate: Option<&Candidate>) -> u64 {

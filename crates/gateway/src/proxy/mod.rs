@@ -143,6 +143,9 @@ impl Run<'_> {
             match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
                 Step::Wait { until } => tokio::time::sleep_until(self.state.clock.timer(until)).await,
                 Step::GiveUp(how) => {
+                    if let Some(recorder) = recorder {
+                        recorder.vain();
+                    }
                     return give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit);
                 }
                 Step::Try(attempt) => {

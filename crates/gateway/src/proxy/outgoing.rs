@@ -6,6 +6,7 @@ use super::prepare::{Call, Prepared};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
+use std::sync::Arc;
 use waypost_core::attempt::Attempt;
 use waypost_core::chat;
 use waypost_core::dialect::{self, Encoded, Inexpressible, Malformed, Target, bedrock, embeddings, gemini};
@@ -18,7 +19,7 @@ pub(super) struct Outgoing {
     /// What the endpoint speaks.
     pub dialect: Dialect,
     /// The model's name there.
-    pub model: String,
+    pub model: Arc<str>,
     pub body: Bytes,
     /// What follows the endpoint's base; `None` where it is the dialect's fixed path.
     pub path: Option<String>,
@@ -31,7 +32,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(dialect: Dialect, model: String, encoded: Encoded) -> Self {
+    fn new(dialect: Dialect, model: Arc<str>, encoded: Encoded) -> Self {
         let Encoded { body, dropped, json_tool } = encoded;
         Self { dialect, model, body: body.into(), path: None, headers: HeaderMap::new(), dropped, json_tool }
     }
@@ -76,7 +77,7 @@ impl Run<'_> {
         let registry = &prepared.snapshot.config.registry;
         let endpoint = registry.endpoint(attempt.endpoint);
         let provider = registry.provider(endpoint.provider);
-        let model = candidate.upstream_name().unwrap_or(&endpoint.name).to_string();
+        let model = candidate.upstream_name().unwrap_or(&endpoint.name).clone();
         let dialect = spoken(provider, prepared.client);
         match prepared.call {
             Call::Embeddings => self.embeddings(attempt.endpoint, dialect, model),
@@ -88,7 +89,7 @@ impl Run<'_> {
         }
     }
 
-    fn translated(&self, endpoint: EndpointIx, dialect: Dialect, model: String) -> Result<Outgoing, Unsayable> {
+    fn translated(&self, endpoint: EndpointIx, dialect: Dialect, model: Arc<str>) -> Result<Outgoing, Unsayable> {
         let request = self.canonical().as_ref().map_err(Unsayable::from)?;
         let encoded = dialect::encode_request(dialect, request, &self.target(endpoint, &model))?;
         let path = match dialect {
@@ -96,10 +97,11 @@ impl Run<'_> {
             Dialect::Bedrock => Some(bedrock::path(&model, request.stream)),
             _ => None,
         };
-        Ok(Outgoing { path, ..Outgoing::new(dialect, model, encoded) })
+        let headers = self.prepared.api_headers(dialect);
+        Ok(Outgoing { path, headers, ..Outgoing::new(dialect, model, encoded) })
     }
 
-    fn embeddings(&self, endpoint: EndpointIx, dialect: Dialect, model: String) -> Result<Outgoing, Unsayable> {
+    fn embeddings(&self, endpoint: EndpointIx, dialect: Dialect, model: Arc<str>) -> Result<Outgoing, Unsayable> {
         let prepared = self.prepared;
         match dialect {
             Dialect::OpenAi => {
@@ -154,11 +156,17 @@ fn refuses_sampling(provider: &Provider) -> bool {
 
 impl Prepared {
     /// The same dialect on both sides.
-    fn spliced(&self, provider: &Provider, dialect: Dialect, model: String) -> Outgoing {
+    fn spliced(&self, provider: &Provider, dialect: Dialect, model: Arc<str>) -> Outgoing {
         let usage = provider.stream_usage && self.client == Dialect::OpenAi;
         let body = self.scan.upstream_body(&self.body, &Forward { model: &model, usage, cap: None });
-        let headers = if dialect == Dialect::Anthropic { of_the_api(&self.headers) } else { HeaderMap::new() };
+        let headers = self.api_headers(dialect);
         Outgoing { body, headers, ..Outgoing::new(dialect, model, Encoded::default()) }
+    }
+
+    /// The client's headers that belong to the API of the endpoint: only where the client speaks its dialect itself.
+    fn api_headers(&self, dialect: Dialect) -> HeaderMap {
+        let same = dialect == Dialect::Anthropic && self.client == Dialect::Anthropic;
+        if same { of_the_api(&self.headers) } else { HeaderMap::new() }
     }
 
     /// The body without what is Waypost's own.

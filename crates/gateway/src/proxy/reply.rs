@@ -31,6 +31,8 @@ const COST: HeaderName = HeaderName::from_static("x-waypost-cost-usd");
 const CACHE: HeaderName = HeaderName::from_static("x-waypost-cache");
 /// What the translation left out.
 const DROPPED: HeaderName = HeaderName::from_static("x-waypost-dropped");
+/// The most bytes of names in it.
+const MOST_DROPPED: usize = 1024;
 /// The name under which Anthropic's SDKs look for the request's id.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const DEGRADED: HeaderName = HeaderName::from_static("x-waypost-degraded");
@@ -93,9 +95,16 @@ pub(super) fn cached(id: RequestId, mut account: Account, entry: &Entry) -> Repl
     let mut reply = Reply::new(Body::full(entry.body.clone()));
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, if entry.stream { EVENTS } else { JSON });
+    if entry.stream {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
     headers.insert(CACHE, HeaderValue::from_static("hit"));
-    headers.insert(MODEL, entry.model.clone());
-    headers.insert(PROVIDER, entry.provider.clone());
+    headers.insert(MODEL, header_value(&entry.model));
+    headers.insert(PROVIDER, header_value(&entry.provider));
+    left_out(headers, &entry.dropped);
+    if entry.simulated {
+        headers.insert(SIMULATED, HeaderValue::from_static("true"));
+    }
     headers.insert(COST, HeaderValue::from_static("0"));
     answered(headers, id, &account, 0);
     account.from_cache(entry);
@@ -147,14 +156,29 @@ fn answered(headers: &mut HeaderMap, id: RequestId, account: &Account, attempts:
     if account.cache_missed {
         headers.entry(CACHE).or_insert(HeaderValue::from_static("miss"));
     }
-    if !account.dropped.is_empty() {
-        headers.insert(DROPPED, header_value(&account.dropped.join(", ")));
-    }
+    left_out(headers, &account.dropped);
     if by.degraded {
         headers.insert(DEGRADED, HeaderValue::from_static("true"));
     }
     if snapshot.config.registry.provider(by.provider).dialects.first() == Some(&Dialect::Simulated) {
         headers.insert(SIMULATED, HeaderValue::from_static("true"));
+    }
+}
+
+/// Names what the translation left out. The names are the client's, and as many as it likes: a header has to stay one that
+/// clients take.
+fn left_out(headers: &mut HeaderMap, names: &[String]) {
+    let mut text = String::new();
+    for (i, name) in names.iter().enumerate() {
+        if text.len() + name.len() > MOST_DROPPED {
+            text.push_str(&format!("{}{} more", if i == 0 { "" } else { ", and " }, names.len() - i));
+            break;
+        }
+        text.push_str(if i == 0 { "" } else { ", " });
+        text.push_str(name);
+    }
+    if !text.is_empty() {
+        headers.insert(DROPPED, header_value(&text));
     }
 }
 

@@ -198,7 +198,9 @@ impl Passing {
             return;
         }
         self.upstream = None;
-        self.recorder = None;
+        if let Some(recorder) = self.recorder.take() {
+            recorder.vain();
+        }
         let error = Error::new(kind, message);
         self.ready.insert(0, error.event(self.account.client));
         self.account.failed(failure, self.clock.instant());

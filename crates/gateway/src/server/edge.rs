@@ -62,7 +62,7 @@ pub(super) fn models(snapshot: &Snapshot, key: Option<usize>, headers: &HeaderMa
 }
 
 /// Anthropic's clients name the version of its API in every request.
-fn is_anthropic(headers: &HeaderMap) -> bool {
+pub(super) fn is_anthropic(headers: &HeaderMap) -> bool {
     headers.contains_key("anthropic-version")
 }
 

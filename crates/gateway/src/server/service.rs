@@ -59,10 +59,17 @@ fn called(path: &str) -> Option<(Call, Dialect)> {
     })
 }
 
-/// Whose errors a client expects at a path.
-fn client_dialect(path: &str) -> Dialect {
-    let messages = path == "/v1/messages" || path.starts_with("/v1/messages/");
-    if messages { Dialect::Anthropic } else { called(path).map_or(Dialect::OpenAi, |(_, dialect)| dialect) }
+/// Whose errors a client expects: by the path, and where several APIs have it, as all that list models do, by the header
+/// that Anthropic's clients always send.
+fn client_dialect<B>(request: &Request<B>) -> Dialect {
+    let path = request.uri().path();
+    let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match () {
+        () if below("/v1/messages") => Dialect::Anthropic,
+        () if below("/v1/models") && edge::is_anthropic(request.headers()) => Dialect::Anthropic,
+        () if below("/v1/responses") => Dialect::Responses,
+        () => Dialect::OpenAi,
+    }
 }
 
 async fn answer(
@@ -109,7 +116,7 @@ pub(super) fn may_post(
 
 /// Refuses before the body was read: it is read and thrown away, so that a client still sending sees the answer.
 async fn refuse(id: RequestId, request: Request<Incoming>, error: Error) -> Reply {
-    let client = client_dialect(request.uri().path());
+    let client = client_dialect(&request);
     read::discard(request.into_body()).await;
     Reply::error(id, client, None, error)
 }
@@ -122,7 +129,7 @@ async fn other(
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Reply {
-    let client = client_dialect(request.uri().path());
+    let client = client_dialect(&request);
     let id = state.request_id();
     let answered = match simple(state, snapshot, peer, &request) {
         Ok(Some(reply)) => return reply,

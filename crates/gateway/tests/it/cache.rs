@@ -1,6 +1,6 @@
 //! The exact cache, from outside: what a second client gets, and what is never kept.
 
-use crate::harness::{Client, Gateway, ask, ask_stream, chain, chat_request};
+use crate::harness::{Client, Gateway, ask, ask_stream, chain, chat_request, soon};
 use crate::upstream::{Act, Door, ROLE, Script, Upstream, delta};
 use serde_json::Value;
 
@@ -113,4 +113,78 @@ async fn when_the_first_client_leaves_the_others_still_get_an_answer() {
         tokio::spawn(async move { Client::connect(address).await.open(chat_request(&[], body)).await.whole().await });
     leaver.leave();
     assert_eq!(waiting.await.unwrap().said(), "hello");
+}
+
+#[tokio::test]
+async fn when_the_first_client_leaves_one_of_the_crowd_asks_for_all() {
+    let (first, second) = (Door::default(), Door::default());
+    let upstream = Upstream::with([Script::says("never read").after(&first)]).await;
+    upstream.then_always(Script::says("for all").after(&second));
+    let gateway = Gateway::start(&yaml(&upstream, "{ ttl: 1h }", ""));
+    let body = ask("route/r").to_string();
+    let leaver = Client::connect(gateway.address()).await.begin(chat_request(&[], body.clone()));
+    upstream.until("the first request", |s| s.requests.len() == 1).await;
+    let crowd: Vec<_> = (0..10)
+        .map(|_| {
+            let (address, body) = (gateway.address(), body.clone());
+            tokio::spawn(
+                async move { Client::connect(address).await.open(chat_request(&[], body)).await.whole().await },
+            )
+        })
+        .collect();
+    let state = gateway.handle.state().clone();
+    let all_wait = async {
+        while state.admission.load().0 < 11 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("a crowd that waits", all_wait).await;
+    leaver.leave();
+    upstream.until("the second request", |s| s.requests.len() == 2).await;
+    second.open();
+    for one in crowd {
+        assert_eq!(one.await.unwrap().said(), "for all");
+    }
+    assert_eq!(upstream.count(), 2);
+}
+
+/// It used to wait until its own deadline, with no time left to ask by itself.
+#[tokio::test]
+async fn who_waits_for_a_call_that_hangs_has_time_for_its_own() {
+    let upstream = Upstream::with([Script::default().then(Act::Stall), Script::says("my own")]).await;
+    let gateway = Gateway::start(&yaml(&upstream, "{ ttl: 1h }", ""));
+    let leader = Client::connect(gateway.address()).await.begin(chat_request(&[], ask("route/r").to_string()));
+    upstream.until("the first request", |s| s.requests.len() == 1).await;
+    let reply = gateway.send(&[("x-waypost-deadline-ms", "2000")], ask("route/r").to_string()).await;
+    assert_eq!(reply.said(), "my own");
+    leader.leave();
+}
+
+#[tokio::test]
+async fn an_answer_of_a_model_that_this_key_may_not_use_is_no_hit() {
+    let (a, b) = (Upstream::always(Script::says("of a")).await, Upstream::always(Script::says("of b")).await);
+    let keys = "keys: [{ id: k1, secret: sk-key-one }, { id: k2, secret: sk-key-two, models: [b] }]\n";
+    let text = chain(&[&a, &b], keys).replace("candidates: [a, b]", "candidates: [a, b], cache: { shared: true }");
+    let gateway = Gateway::start(&text);
+    let body = ask("route/r").to_string();
+    let said = async |key| gateway.send(&[("authorization", key)], body.clone()).await.said();
+    assert_eq!(said("Bearer sk-key-one").await, "of a");
+    assert_eq!(said("Bearer sk-key-two").await, "of b");
+    assert_eq!(said("Bearer sk-key-one").await, "of b", "what is kept is the last answer, which both may have");
+    assert_eq!((a.count(), b.count()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_hit_says_what_the_answer_said_of_itself() {
+    let gateway = Gateway::start(
+        "providers: { s: { dialect: simulated } }\nmodels: { a: { endpoints: [{ provider: s }] } }\n\
+         routes: { r: { candidates: [a], cache: { ttl: 1h } } }\n",
+    );
+    for body in [ask("route/r"), ask_stream("route/r")] {
+        let (first, second) = (gateway.post(&body).await, gateway.post(&body).await);
+        assert_eq!((cached(&first), cached(&second)), ("miss", "hit"));
+        for name in ["x-waypost-simulated", "x-waypost-model", "x-waypost-provider", "cache-control"] {
+            assert_eq!(first.header(name), second.header(name), "{name}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Vertex: access tokens from a token server, before a request to the provider.
 
-use crate::harness::soon;
+use crate::harness::{Gateway, ask, soon};
 use crate::upstream::{Door, Script, Upstream};
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -187,4 +187,21 @@ async fn a_file_that_is_none_is_said_before_anything_is_served() {
     let errors = Snapshot::build(vertex.config(), None).map(drop).unwrap_err();
     let is_said = errors[0].starts_with("providers.vertex: credentials_file ") && errors[0].contains("key.json: ");
     assert!(errors.len() == 1 && is_said, "{errors:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_a_provider_repeats_goes_no_further() {
+    let vertex = Vertex::with([token("ya29.secret", 3600)]).await;
+    let error =
+        json!({"error": {"code": 400, "message": "bad header: Bearer ya29.secret", "status": "INVALID_ARGUMENT"}});
+    vertex.provider.then_always(Script::json(400, error.to_string()));
+    let (file, url) = (vertex.folder.path().join("key.json"), vertex.provider.url());
+    let gateway = Gateway::start(&format!(
+        "providers: {{ vertex: {{ project: p, location: eu, base_url: '{url}', credentials_file: '{}' }} }}\n\
+         models: {{ m: {{ endpoints: [{{ provider: vertex }}] }} }}\n",
+        file.display()
+    ));
+    let reply = gateway.post(&ask("m")).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(reply.text().contains("Bearer ***"), "{}", reply.text());
 }

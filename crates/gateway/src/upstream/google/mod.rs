@@ -48,6 +48,8 @@ pub struct Account {
 #[derive(Debug, Default)]
 struct State {
     token: Option<Token>,
+    /// The one before: what was sent with it may still be answered.
+    earlier: Option<HeaderValue>,
     failed: Option<(Instant, TokenError)>,
 }
 
@@ -151,7 +153,16 @@ impl Account {
     /// The provider did not accept this token: it was revoked before its time.
     pub(super) fn refused(&self, header: &HeaderValue) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.token.take_if(|token| token.header == *header && token.asked.elapsed() > TRUSTED);
+        let spent = state.token.take_if(|token| token.header == *header && token.asked.elapsed() > TRUSTED);
+        state.earlier = spent.map(|token| token.header).or_else(|| state.earlier.take());
+    }
+
+    /// A provider's text without our tokens, should it have echoed one.
+    pub fn scrub(&self, text: String) -> String {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let headers = state.token.iter().map(|token| &token.header).chain(&state.earlier);
+        let tokens = headers.filter_map(|header| header.to_str().ok()?.strip_prefix("Bearer "));
+        tokens.fold(text, |text, token| text.replace(token, "***"))
     }
 
     fn kept(&self, until: impl Fn(&Token) -> Instant) -> Option<HeaderValue> {
@@ -173,7 +184,8 @@ impl Account {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok((header, life)) => {
-                state.token = Some(Token::new(header.clone(), asked, life));
+                let before = state.token.replace(Token::new(header.clone(), asked, life));
+                state.earlier = before.map(|token| token.header).or_else(|| state.earlier.take());
                 state.failed = None;
                 Ok(header)
             }

@@ -2,7 +2,7 @@
 
 use super::wire::{ask, chain, post};
 use crate::harness::Gateway;
-use crate::upstream::{Script, Upstream};
+use crate::upstream::{Door, Script, Upstream};
 use serde_json::json;
 
 #[tokio::test]
@@ -67,6 +67,27 @@ async fn tokens_are_counted_here_where_the_provider_cannot() {
         assert!((8..40).contains(&tokens), "{model}: {}", reply.text());
     }
     assert_eq!(other.count(), 0);
+}
+
+#[tokio::test]
+async fn counting_tokens_takes_a_place_and_leaves_a_broken_provider_alone() {
+    let door = Door::default();
+    let upstream = Upstream::with([Script::json(200, r#"{"input_tokens":77}"#).after(&door)]).await;
+    upstream.then_always(Script::error(500, "no"));
+    let more = "execution: { max_attempts: 1, breaker: { consecutive_failures: 1 } }\n";
+    let text = chain(&[("anthropic", &upstream)], "") + more;
+    let gateway = Gateway::start_with("max_concurrency: 1, max_queue: 0,", &text);
+    let count = async || post(&gateway, "/v1/messages/count_tokens", &[], &ask("anthropic", "a", false)).await;
+    let (first, second) = tokio::join!(count(), async {
+        upstream.until("the first count", |s| s.requests.len() == 1).await;
+        let second = count().await;
+        door.open();
+        second
+    });
+    assert_eq!((first.json(), second.status.as_u16()), (json!({"input_tokens": 77}), 503), "{}", second.text());
+    assert_eq!(post(&gateway, "anthropic", &[], &ask("anthropic", "a", false)).await.status, 502);
+    count().await;
+    assert_eq!(upstream.count(), 2, "its breaker is open: the count is our own");
 }
 
 #[tokio::test]

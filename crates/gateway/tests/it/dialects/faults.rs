@@ -147,10 +147,50 @@ async fn previous_response_id_goes_only_where_it_is_kept() {
 
 #[tokio::test]
 async fn arguments_that_are_no_json_are_a_failed_attempt_where_an_object_is_needed() {
-    let broken = json!({"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": null, "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{\"x\":"}}]}, "finish_reason": "tool_calls"}]});
+    let broken = json!({"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": null, "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{\"x\":"}}]}, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 100, "completion_tokens": 20}});
     let first = Upstream::always(Script::json(200, broken.to_string())).await;
     let second = Upstream::always(Script::says("saved")).await;
     let gateway = Gateway::start(&chain(&[("openai", &first), ("openai", &second)], ""));
     let reply = post(&gateway, "anthropic", &[], &ask("anthropic", "route/r", false)).await;
     assert_eq!((super::said("anthropic", &reply), reply.attempts()), ("saved".to_owned(), 2));
+    let lost = &gateway.record(&reply.id()).await.attempts[0];
+    let used = (lost.outcome.as_str(), lost.input_tokens, lost.output_tokens, lost.estimated);
+    assert_eq!(used, ("invalid_json", 100, 20, false), "what cannot be translated is billed all the same");
+}
+
+#[tokio::test]
+async fn paths_beside_those_that_answer_have_the_errors_of_their_api() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&chain(&[("openai", &upstream)], ""));
+    let version = [("anthropic-version", "2023-06-01")];
+    for (path, headers, anthropic) in [
+        ("/v1/messages/batches", &[][..], true),
+        ("/v1/models/none", &version[..], true),
+        ("/v1/models/none", &[][..], false),
+        ("/v1/responses/resp_1", &[][..], false),
+        ("/v1/messagesX", &[][..], false),
+    ] {
+        let reply = post(&gateway, path, headers, &json!({})).await;
+        assert!(matches!(reply.status.as_u16(), 404 | 405), "{path}: {}", reply.status);
+        assert_eq!(reply.json()["type"] == "error", anthropic, "{path}: {}", reply.text());
+        assert_eq!(reply.header("request-id").is_some(), anthropic, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn names_of_what_was_dropped_stay_a_header_that_clients_take() {
+    let upstream = Upstream::always(Script::json(200, answer("anthropic", "x").to_string())).await;
+    let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ", cache: { ttl: 1h }"));
+    let mut body = ask("openai", "route/r", false);
+    for i in 0..2000 {
+        body[format!("x_{i}\r\nset-cookie: a=b")] = true.into();
+    }
+    for cache in ["miss", "hit"] {
+        let reply = post(&gateway, "openai", &[], &body).await;
+        assert_eq!((reply.status.as_u16(), reply.header("x-waypost-cache")), (200, Some(cache)), "{}", reply.text());
+        let dropped = reply.header("x-waypost-dropped").expect("what was dropped is named, also by the cache");
+        assert!(dropped.starts_with("x_0??set-cookie: a=b, ") && dropped.ends_with(" more"), "{dropped}");
+        assert!(dropped.len() < 1200, "{}", dropped.len());
+        assert_eq!(reply.header("set-cookie"), None);
+    }
 }

@@ -102,6 +102,24 @@ async fn anthropic_to_anthropic_passes_bytes_and_the_apis_own_headers() {
     assert_eq!(got.text(), wanted);
 }
 
+/// A history with another dialect's token is written anew; what belongs to the API goes along all the same.
+#[tokio::test]
+async fn a_history_that_is_cleaned_for_anthropic_keeps_its_beta_headers() {
+    let upstream = Upstream::always(Script::json(200, answer("anthropic", "hi").to_string())).await;
+    let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ""));
+    let mut body = ask("anthropic", "a", false);
+    let thought = json!({"type": "thinking", "thinking": "x", "signature": ""});
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": [thought, {"type": "text", "text": "y"}]}));
+    messages.push(json!({"role": "user", "content": "And?"}));
+    let headers = [("anthropic-version", "2026-10-21"), ("anthropic-beta", "one-2026-01-01")];
+    assert_eq!(said("anthropic", &post(&gateway, "anthropic", &headers, &body).await), "hi");
+    let got = upstream.only();
+    assert!(!got.text().contains("thinking"), "{}", got.text());
+    assert_eq!(got.header("anthropic-beta"), Some("one-2026-01-01"));
+    assert_eq!(got.header("anthropic-version"), Some("2026-10-21"));
+}
+
 #[tokio::test]
 async fn a_stream_of_one_dialect_passes_as_it_came() {
     for client in ["responses", "anthropic"] {
