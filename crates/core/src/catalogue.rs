@@ -8,7 +8,7 @@ mod providers;
 #[cfg(test)]
 mod tests;
 
-use crate::registry::{Capabilities, Dialect, LongPrice, Price, Quirks, Tier, Tokenizer};
+use crate::registry::{Capabilities, Dialect, Kind, LongPrice, Price, Quirks, Tier, Tokenizer};
 pub use providers::{known_provider, known_providers};
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -36,17 +36,6 @@ pub struct Facts {
     pub deprecated: Option<jiff::civil::Date>,
     /// Exact or nearest public tokenizer.
     pub tokenizer: Tokenizer,
-}
-
-/// What a model is called for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Chat answers.
-    Chat,
-    /// Chat answers, and only through the Responses interface.
-    Responses,
-    /// Embeddings.
-    Embedding,
 }
 
 /// A provider that needs no `base_url`.

@@ -2,9 +2,11 @@
 //! is elsewhere and refers to it by index.
 
 mod account;
+mod kind;
 mod quirks;
 
 pub use account::{Account, AwsAccount};
+pub use kind::Kind;
 pub use quirks::{Quirks, ThinkingSwitch, Thoughts, ToolForcing};
 
 use crate::profile::Task;
@@ -266,6 +268,8 @@ pub struct Model {
     pub context_window: Option<u32>,
     /// Longest answer, in tokens.
     pub max_output_tokens: Option<u32>,
+    /// What it is called for, where the catalogue knows it.
+    pub kind: Option<Kind>,
     /// What it can do; `None` where nothing is known, which excludes nothing.
     pub capabilities: Option<Capabilities>,
     /// `None`: unknown, which is not zero.
@@ -294,6 +298,7 @@ impl Model {
             endpoints: Vec::new(),
             context_window: None,
             max_output_tokens: None,
+            kind: None,
             capabilities: None,
             price: None,
             quality: Quality::default(),

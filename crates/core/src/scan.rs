@@ -93,6 +93,8 @@ pub struct Scan {
     /// The history carries an opaque token of another dialect's ([`CARRIED`]), or another thing that only the gateway can
     /// have given the client (unsigned thoughts): a provider that is sent these bytes as they are would refuse them.
     pub carries_foreign: bool,
+    /// Embeddings are asked for, not an answer.
+    pub embeddings: bool,
 }
 
 /// What begins an opaque token of another dialect's in a request's history, as [`crate::chat::Signature::token`] writes it.

@@ -174,7 +174,7 @@ impl Snapshot {
         let mut secrets: Vec<&str> = provider.secrets().map(|s| s.expose()).filter(|s| s.len() >= 6).collect();
         // The longest first: of a key that begins with another one, the rest would stay.
         secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
-        let text = secrets.into_iter().fold(text.to_owned(), |t, s| t.replace(s, "***"));
+        let text = secrets.into_iter().fold(text.to_owned(), |t, s| without_cut(t.replace(s, "***"), s));
         self.accounts(ix).fold(text, |text, account| account.scrub(text))
     }
 
@@ -196,6 +196,17 @@ impl Snapshot {
             self.links.iter().filter_map(|link| if let Link::Http(doors) = link { Some(&doors.0) } else { None });
         doors.flatten().map(|(_, target)| target)
     }
+}
+
+/// A long message is cut before it comes here: what is left of a secret at its end goes as well.
+fn without_cut(mut text: String, secret: &str) -> String {
+    let Some(kept) = text.strip_suffix('…') else { return text };
+    let begun = (6..secret.len()).rev().filter_map(|end| secret.get(..end)).find(|begun| kept.ends_with(begun));
+    if let Some(begun) = begun {
+        text.truncate(kept.len() - begun.len());
+        text.push_str("***…");
+    }
+    text
 }
 
 fn link(registry: &Registry, ix: EndpointIx, shared: &mut Shared) -> Result<Link, String> {

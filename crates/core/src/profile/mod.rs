@@ -136,6 +136,8 @@ pub struct Profile {
     pub class: Class,
     /// Declared or detected personal data or secrets.
     pub sensitive: bool,
+    /// Embeddings are asked for, not an answer.
+    pub embeddings: bool,
 }
 
 impl Profile {
@@ -182,6 +184,7 @@ pub fn profile(body: &[u8], scan: &Scan, declared: Declared) -> Profile {
         complexity: complexity::complexity(scan, &evidence, task),
         class: declared.class.unwrap_or_default(),
         sensitive: declared.sensitive,
+        embeddings: scan.embeddings,
     }
 }
 

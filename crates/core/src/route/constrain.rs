@@ -5,7 +5,7 @@
 use super::resolve::{Level, Limits, Pinned, Proposal};
 use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
 use crate::config::Config;
-use crate::registry::{Capabilities, EndpointIx, Model, ModelIx, Price, Status, Tokenizer};
+use crate::registry::{Capabilities, EndpointIx, Kind, Model, ModelIx, Price, Status, Tokenizer};
 use crate::units::{Instant, NanoUsd, Now};
 use std::cell::OnceCell;
 use std::fmt;
@@ -28,6 +28,8 @@ pub enum Reason {
     Compliance(Arc<str>),
     /// The key may not use it.
     NotAllowed,
+    /// It embeds and answers nothing, or the other way round.
+    Kind(Kind),
     /// It cannot do what the request needs.
     Capability(Capabilities),
     /// The request does not fit.
@@ -63,7 +65,7 @@ impl Reason {
         match self {
             Self::Compliance(_) => "compliance",
             Self::NotAllowed => "not_allowed",
-            Self::Capability(_) => "capability",
+            Self::Kind(_) | Self::Capability(_) => "capability",
             Self::ContextWindow { .. } => "context_window",
             Self::PriceCap(..) => "price_cap",
             Self::LatencyCap(..) => "latency_cap",
@@ -82,6 +84,8 @@ impl fmt::Display for Reason {
         match self {
             Self::Compliance(tag) => write!(f, "lacks the tag `{tag}` that this request requires"),
             Self::NotAllowed => f.write_str("not in the key's `models`"),
+            Self::Kind(Kind::Embedding) => f.write_str("makes embeddings, no answers"),
+            Self::Kind(Kind::Chat | Kind::Responses) => f.write_str("makes answers, no embeddings"),
             Self::Capability(missing) => {
                 write!(f, "cannot do {}", missing.names().collect::<Vec<_>>().join(", "))
             }
@@ -304,6 +308,9 @@ impl<'a> Search<'a> {
         self.tags(model)?;
         if self.ask.key.is_some_and(|k| !k.models.is_empty() && !k.models.contains(&pin.model)) {
             return Err(Reason::NotAllowed);
+        }
+        if let Some(kind) = model.kind.filter(|kind| !kind.takes(self.ask.profile.embeddings)) {
+            return Err(Reason::Kind(kind));
         }
         if let Some(missing) =
             model.capabilities.map(|has| self.ask.profile.needs.without(has)).filter(|m| !m.is_empty())

@@ -31,6 +31,7 @@ fn read_object(body: &[u8]) -> Result<Scan, Stop> {
     let mut scan = reader.scan;
     scan.end = object.end - 1;
     scan.messages = 1;
+    scan.embeddings = true;
     Ok(scan)
 }
 

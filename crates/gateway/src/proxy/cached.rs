@@ -23,7 +23,9 @@ impl Run<'_> {
         let now = clock.instant();
         // Half of the time is for an attempt of its own, should the call that it waits for bring nothing.
         let until = clock.timer(now + self.deadline.since(now) / 2);
-        let allowed = |entry: &Entry| may_answer(&account.decision, registry, &entry.model);
+        // Before a reload the route may have allowed losses.
+        let lossy = |entry: &Entry| self.strict && !entry.dropped.is_empty();
+        let allowed = |entry: &Entry| !lossy(entry) && may_answer(&account.decision, registry, &entry.model);
         Some(cache.find(key, || clock.instant(), until, allowed).await)
     }
 }

@@ -30,9 +30,10 @@ use outgoing::Unsayable;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use waypost_core::attempt::{CandidatePlan, Limits, Plan, Skip, Step};
+use waypost_core::attempt::{Attempt, CandidatePlan, Limits, Plan, Skip, Step};
 use waypost_core::chat;
 use waypost_core::dialect::Malformed;
+use waypost_core::health::Ticket;
 use waypost_core::policy::Translation;
 use waypost_core::registry::EndpointIx;
 use waypost_core::route::{Ask, Decision, decide};
@@ -157,23 +158,14 @@ impl Run<'_> {
                             continue;
                         }
                     };
-                    let endpoint = snapshot.config.registry.endpoint(attempt.endpoint);
-                    let load = &snapshot.provider_load[usize::from(endpoint.provider.0)];
-                    let most = snapshot.config.registry.provider(endpoint.provider).max_concurrency.unwrap_or(u32::MAX);
-                    if load.fetch_add(1, Ordering::Relaxed) >= most {
-                        load.fetch_sub(1, Ordering::Relaxed);
-                        plan.not_made(Skip::Saturated);
-                        continue;
-                    }
-                    let Some(begun) = snapshot.health[usize::from(attempt.endpoint.0)].try_begin(now) else {
-                        load.fetch_sub(1, Ordering::Relaxed);
-                        plan.not_made(Skip::BreakerOpen);
-                        continue;
+                    let ticket = match self.place(&attempt, now) {
+                        Ok(ticket) => ticket,
+                        Err(skip) => {
+                            plan.not_made(skip);
+                            continue;
+                        }
                     };
-                    if let Some(event) = begun.event {
-                        self.state.breaker_event(&snapshot, attempt.endpoint, event);
-                    }
-                    account.begin(attempt, begun.ticket, now);
+                    account.begin(attempt, ticket, now);
                     account.dropped = std::mem::take(&mut outgoing.dropped);
                     let exchange = Exchange { run: self, attempt, begun: now, outgoing };
                     match exchange.run(&mut account).await {
@@ -189,6 +181,28 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// A place at the attempt's provider, and its endpoint's consent; else why it is not made. What was taken goes back
+    /// with the account.
+    fn place(&self, attempt: &Attempt, now: Instant) -> Result<Ticket, Skip> {
+        let snapshot = &self.prepared.snapshot;
+        let registry = &snapshot.config.registry;
+        let provider = registry.endpoint(attempt.endpoint).provider;
+        let load = &snapshot.provider_load[usize::from(provider.0)];
+        let most = registry.provider(provider).max_concurrency.unwrap_or(u32::MAX);
+        if load.fetch_add(1, Ordering::Relaxed) >= most {
+            load.fetch_sub(1, Ordering::Relaxed);
+            return Err(Skip::Saturated);
+        }
+        let Some(begun) = snapshot.health[usize::from(attempt.endpoint.0)].try_begin(now) else {
+            load.fetch_sub(1, Ordering::Relaxed);
+            return Err(Skip::BreakerOpen);
+        };
+        if let Some(event) = begun.event {
+            self.state.breaker_event(snapshot, attempt.endpoint, event);
+        }
+        Ok(begun.ticket)
     }
 
     /// The endpoints of each candidate; only those at the named provider where a request names one.

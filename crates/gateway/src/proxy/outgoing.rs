@@ -10,7 +10,7 @@ use std::sync::Arc;
 use waypost_core::attempt::Attempt;
 use waypost_core::chat;
 use waypost_core::dialect::{self, Encoded, Inexpressible, Malformed, Target, bedrock, embeddings, gemini};
-use waypost_core::registry::{Dialect, EndpointIx, Provider};
+use waypost_core::registry::{Dialect, EndpointIx, Kind, Model, Provider};
 use waypost_core::route::Candidate;
 use waypost_core::splice::Forward;
 
@@ -64,10 +64,12 @@ const ANTHROPIC: [HeaderName; 2] =
 /// The version from which Anthropic's API refuses sampling parameters. Versions are dates, which sort as text.
 const NO_SAMPLING_FROM: &str = "2026-10-21";
 
-/// Which of a provider's dialects takes a client's call: the client's own where the provider speaks it.
-pub(super) fn spoken(provider: &Provider, client: Dialect) -> Dialect {
-    let own = provider.dialects.iter().find(|d| **d == client);
-    own.or(provider.dialects.first()).copied().unwrap_or(client)
+/// Which of a provider's dialects takes a client's call: the client's own where the provider speaks it, unless the model
+/// answers in one of them only.
+fn spoken(provider: &Provider, model: &Model, client: Dialect) -> Dialect {
+    let wanted = if model.kind == Some(Kind::Responses) { Dialect::Responses } else { client };
+    let speaks = |dialect| provider.dialects.iter().find(|d| **d == dialect);
+    speaks(wanted).or(speaks(client)).or(provider.dialects.first()).copied().unwrap_or(client)
 }
 
 impl Run<'_> {
@@ -78,7 +80,7 @@ impl Run<'_> {
         let endpoint = registry.endpoint(attempt.endpoint);
         let provider = registry.provider(endpoint.provider);
         let model = candidate.upstream_name().unwrap_or(&endpoint.name).clone();
-        let dialect = spoken(provider, prepared.client);
+        let dialect = spoken(provider, registry.model(endpoint.model), prepared.client);
         match prepared.call {
             Call::Embeddings => self.embeddings(attempt.endpoint, dialect, model),
             // A history with another dialect's tokens would be refused as it is: they are taken out.

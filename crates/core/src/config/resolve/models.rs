@@ -145,6 +145,7 @@ impl Resolver<'_> {
             endpoints,
             context_window: raw.context_window.or(facts.and_then(|f| f.context_window)),
             max_output_tokens: raw.max_output_tokens.or(facts.and_then(|f| f.max_output_tokens)),
+            kind: facts.map(|f| f.kind),
             capabilities: self.capabilities(at, raw).or(facts.and_then(|f| f.capabilities)),
             price: self.price(at, raw, facts.and_then(|f| f.price)),
             quality,

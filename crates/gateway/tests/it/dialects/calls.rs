@@ -44,6 +44,32 @@ async fn embeddings_that_a_provider_has_none_of_are_refused() {
     assert!(reply.text().contains("input"), "{}", reply.text());
 }
 
+/// A provider answers 403 or 404 to a chat model asked for embeddings, which would open the model's breaker for everybody.
+#[tokio::test]
+async fn models_are_only_asked_for_what_they_are_called_for() {
+    let upstream = Upstream::always(Script::says("an answer")).await;
+    let gateway = Gateway::start(&format!(
+        "providers: {{ p: {{ dialect: openai, base_url: '{}' }} }}\nmodels: {{ gpt-4o-mini: {{ endpoints: [{{ provider: p }}] }}, \
+         text-embedding-3-small: {{ endpoints: [{{ provider: p }}] }} }}\nroutes: {{ r: {{ strategy: cost }} }}\n",
+        upstream.url()
+    ));
+    let embed = |model: &str| json!({"model": model, "input": "one"});
+    for (path, body) in [
+        ("/v1/embeddings", embed("gpt-4o-mini")),
+        ("/v1/chat/completions", ask("openai", "text-embedding-3-small", false)),
+    ] {
+        let reply = post(&gateway, path, &[], &body).await;
+        assert_eq!(reply.code(), (400, "constraint_violated".into()), "{}", reply.text());
+        assert!(reply.text().contains("embeddings"), "{}", reply.text());
+    }
+    assert_eq!(upstream.count(), 0);
+    assert_eq!(post(&gateway, "openai", &[], &ask("openai", "route/r", false)).await.model(), "gpt-4o-mini");
+    let answer = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}]}"#;
+    upstream.then(Script::json(200, answer));
+    let reply = post(&gateway, "/v1/embeddings", &[], &embed("route/r")).await;
+    assert_eq!((reply.text(), reply.model()), (answer, "text-embedding-3-small"));
+}
+
 #[tokio::test]
 async fn tokens_are_counted_by_the_provider_where_it_can() {
     let upstream = Upstream::always(Script::json(200, r#"{"input_tokens":77}"#)).await;

@@ -194,3 +194,15 @@ async fn names_of_what_was_dropped_stay_a_header_that_clients_take() {
         assert_eq!(reply.header("set-cookie"), None);
     }
 }
+
+#[tokio::test]
+async fn a_message_that_is_cut_inside_of_our_key_shows_nothing_of_it() {
+    for spare in [10, 15] {
+        let message = format!("{}sk-provider-a and more", "x".repeat(2048 - spare));
+        let error = json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+        let upstream = Upstream::always(Script::json(400, error.to_string())).await;
+        let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ""));
+        let reply = post(&gateway, "openai", &[], &ask("openai", "a", false)).await;
+        assert!(reply.text().contains("xxx***") && !reply.text().contains("sk-"), "{}", reply.text());
+    }
+}

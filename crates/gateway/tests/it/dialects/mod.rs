@@ -151,6 +151,19 @@ async fn the_clients_own_dialect_is_preferred_where_a_provider_speaks_several() 
 }
 
 #[tokio::test]
+async fn a_model_that_answers_in_one_api_only_is_asked_there() {
+    let upstream = Upstream::always(Script::json(200, answer("responses", "x").to_string())).await;
+    let gateway = Gateway::start(&format!(
+        "providers: {{ p: {{ dialects: [openai, responses], base_url: '{}' }} }}\nmodels: {{ gpt-5-pro: {{ endpoints: [{{ provider: p }}] }} }}",
+        upstream.url()
+    ));
+    for (client, _) in CLIENTS {
+        assert_eq!(said(client, &post(&gateway, client, &[], &ask(client, "gpt-5-pro", false)).await), "x");
+        assert_eq!(upstream.requests().last().unwrap().line, "POST /v1/responses HTTP/1.1", "{client}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_target_cannot_say_is_dropped_by_name_or_refused() {
     let upstream = Upstream::always(Script::json(200, answer("anthropic", "x").to_string())).await;
     let gateway = Gateway::start(&chain(&[("anthropic", &upstream)], ""));
