@@ -161,6 +161,10 @@ fn said(response: &Response) -> Vec<(String, Vec<(String, Value)>, Option<&'stat
     response.choices.iter().map(choice).collect()
 }
 
+fn pictures(response: &Response) -> bool {
+    response.choices.iter().flat_map(|c| &c.parts).any(|p| matches!(p.content, Content::Media(_)))
+}
+
 fn refused(response: &Response) -> bool {
     response.choices.iter().flat_map(|c| &c.parts).any(|p| matches!(p.content, Content::Refusal(_)))
 }
@@ -192,7 +196,9 @@ fn answers_come_back_with_their_meaning() {
                     let finish = w.2 == i.2 || rare || (refused(&response) && i.2 == Some("content_filter"));
                     // Free text is an object's only member where calls take objects.
                     let calls = w.1.iter().zip(&i.1).all(|(w, i)| w.0 == i.0 && (w.1 == i.1 || w.1.is_null()));
-                    w.0 == i.0 && calls && w.1.len() == i.1.len() && finish
+                    // A picture that the target's answers cannot hold leaves a word of itself.
+                    let text = w.0 == i.0 || (pictures(&response) && i.0.starts_with(&w.0));
+                    text && calls && w.1.len() == i.1.len() && finish
                 });
                 if !same {
                     wrong.push(format!("{at}:\n  was {was:?}\n  is  {is:?}"));
