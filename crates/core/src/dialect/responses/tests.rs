@@ -11,6 +11,7 @@ mod answers;
 mod errors;
 mod requests;
 mod streams;
+mod tools;
 
 macro_rules! fixture {
     ($kind:literal, $name:literal, $ending:literal) => {
