@@ -8,6 +8,7 @@ use crate::dialect::{Encoded, Inexpressible, ReplyContext, Target};
 use crate::registry::{Dialect, Quirks};
 
 mod answers;
+mod citations;
 mod errors;
 mod requests;
 mod streams;
