@@ -403,7 +403,7 @@ pub enum ToolKind {
         name: String,
         /// What it is for.
         description: Option<String>,
-        /// A grammar for its input.
+        /// What its input must be: `{"type": "grammar", "syntax": …, "definition": …}`.
         format: Option<Value>,
     },
     /// The origin's provider runs it, or only the origin knows it: whole.

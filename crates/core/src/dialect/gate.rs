@@ -187,7 +187,8 @@ impl StreamGate {
         let mut text = Vec::new();
         let result = translation.push(chunk, &mut self.tally, &mut text);
         self.committed |= self.tally.output;
-        if !text.is_empty() {
+        // Also without text of its own, output that the client's dialect has no word for lets out what was held.
+        if !text.is_empty() || self.committed {
             self.put(text.into(), out)?;
         }
         result
@@ -276,7 +277,8 @@ impl StreamGate {
         let mut text = Vec::new();
         let result = translation.finish(&mut self.tally, &mut text);
         self.committed |= self.tally.output;
-        if !text.is_empty() {
+        // Also without text of its own, output that the client's dialect has no word for lets out what was held.
+        if !text.is_empty() || self.committed {
             self.put(text.into(), out)?;
         }
         result
@@ -335,7 +337,9 @@ impl StreamGate {
     fn put(&mut self, bytes: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
         if self.committed {
             out.append(&mut self.held);
-            out.push(bytes);
+            if !bytes.is_empty() {
+                out.push(bytes);
+            }
             return Ok(());
         }
         self.held_bytes += bytes.len();

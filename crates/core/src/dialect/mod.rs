@@ -15,6 +15,7 @@ pub mod openai;
 mod overflow;
 pub mod responses;
 pub mod sse;
+mod strictness;
 mod translate;
 mod wire;
 

@@ -2,6 +2,7 @@
 
 use crate::chat::{Media, MediaKind, Source};
 use crate::dialect::wire::{Fields, Malformed};
+use crate::registry::Dialect;
 use serde_json::{Map, Value, json};
 
 /// Whether it is standard base64, padded, as every provider demands it.
@@ -117,9 +118,16 @@ fn kind_of(mime: &str) -> MediaKind {
     kinds.into_iter().find(|k| mime.starts_with(family(*k))).unwrap_or(MediaKind::Document)
 }
 
-/// A part of a message; the error says why there is none.
-pub(super) fn encode(media: &Media, video: bool) -> Result<Map<String, Value>, String> {
+/// A part of a message of a request from this dialect; the error says why there is none.
+pub(super) fn encode(media: &Media, origin: Dialect, video: bool) -> Result<Map<String, Value>, String> {
     let part = match (media.kind, &media.source) {
+        // Ids mean something only to whom the file was given.
+        (_, Source::File(_)) if !matches!(origin, Dialect::OpenAi | Dialect::Responses) => {
+            return Err("the file was uploaded to another provider; send it inline".into());
+        }
+        (MediaKind::Image, Source::File(_)) => {
+            return Err("the model's API takes pictures by URL or inline, not by the id of an uploaded file".into());
+        }
         (_, Source::File(id)) => json!({"type": "file", "file": {"file_id": id}}),
         (MediaKind::Image, source) => {
             let url = source.to_url().ok_or("a picture needs a URL or data")?;
@@ -141,7 +149,7 @@ pub(super) fn encode(media: &Media, video: bool) -> Result<Map<String, Value>, S
         }
         (MediaKind::Video, _) => return Err("the model's API takes no films".into()),
         (MediaKind::Document, Source::Data { mime, base64 }) => {
-            let name = media.name.as_deref().unwrap_or("document");
+            let name = named(media.name.as_deref(), mime, origin == Dialect::OpenAi);
             json!({"type": "file", "file": {"filename": name, "file_data": format!("data:{mime};base64,{base64}")}})
         }
         (MediaKind::Document, Source::Text(text)) => {
@@ -158,6 +166,26 @@ pub(super) fn encode(media: &Media, video: bool) -> Result<Map<String, Value>, S
     match part {
         Value::Object(map) => Ok(map),
         _ => Ok(Map::new()),
+    }
+}
+
+/// A file's name. The API goes by its ending, which the titles of documents elsewhere do not have.
+fn named(name: Option<&str>, mime: &str, as_is: bool) -> String {
+    let name = name.unwrap_or("document");
+    let ending = |e: &str| (1..=5).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric());
+    if as_is || name.rsplit_once('.').is_some_and(|(_, e)| ending(e)) {
+        return name.to_owned();
+    }
+    format!("{name}.{}", ending_of(mime))
+}
+
+fn ending_of(mime: &str) -> &str {
+    match mime {
+        "text/plain" => "txt",
+        "text/markdown" => "md",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
+        other => other.rsplit_once('/').map_or("pdf", |(_, subtype)| subtype),
     }
 }
 

@@ -24,6 +24,11 @@ pub struct Decoder {
     created: bool,
     done: bool,
     calls: u32,
+    /// Characters of text so far.
+    said: u64,
+    /// The part whose text came last, by item and place in it, and what had been said before it.
+    part: (u64, u64),
+    before: u64,
     /// By `output_index`.
     items: BTreeMap<u64, Item>,
 }
@@ -152,6 +157,7 @@ impl Decoder {
             "output_text.delta" => {
                 self.heard(frame);
                 let text = delta(frame)?;
+                self.said((frame.output, frame.content), &text);
                 if !text.is_empty() {
                     out.push(Event::Text { choice: 0, text });
                 }
@@ -166,6 +172,9 @@ impl Decoder {
             "output_text.done" | "refusal.done" => {
                 if let Some(text) = whole(frame).filter(|_| !self.heard(frame)) {
                     let refusal = kind == "refusal.done";
+                    if !refusal {
+                        self.said((frame.output, frame.content), &text);
+                    }
                     out.push(spoken(refusal, text));
                     if let Some(value) = frame.value(&frame.logprobs) {
                         push_logprobs(&value, out);
@@ -174,7 +183,10 @@ impl Decoder {
             }
             "output_text.annotation.added" => {
                 if let Some(native) = frame.value(&frame.annotation).filter(Value::is_object) {
-                    out.push(Event::Citation { choice: 0, citation: Box::new(citation(native)) });
+                    let part = (frame.output, frame.content);
+                    // A source that comes before its text is one of what comes next.
+                    let before = if part == self.part { self.before } else { self.said };
+                    out.push(Event::Citation { choice: 0, citation: Box::new(citation(native, before)) });
                 }
             }
             "reasoning_summary_text.delta" => {
@@ -198,6 +210,15 @@ impl Decoder {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Keeps count of the text.
+    fn said(&mut self, part: (u64, u64), text: &str) {
+        if part != self.part {
+            self.part = part;
+            self.before = self.said;
+        }
+        self.said += text.chars().count() as u64;
     }
 
     /// Marks the part of the event as heard; says whether it was.
@@ -299,9 +320,12 @@ impl Decoder {
             let Some(text) = part.string(if refusal { "refusal" } else { "text" })?.filter(|t| !t.is_empty()) else {
                 continue;
             };
+            if !refusal {
+                self.said((output, i as u64), &text);
+            }
             out.push(spoken(refusal, text));
             for native in part.array("annotations")?.unwrap_or_default() {
-                out.push(Event::Citation { choice: 0, citation: Box::new(citation(native)) });
+                out.push(Event::Citation { choice: 0, citation: Box::new(citation(native, self.before)) });
             }
             if let Some(value) = part.take("logprobs") {
                 push_logprobs(&value, out);

@@ -103,6 +103,9 @@ impl<'a, 'l> Items<'a, 'l> {
                 Content::Text { text, citations } => {
                     let ours = citations.iter().filter(|c| c.origin == HOME && self.home);
                     let annotations: Vec<_> = ours.map(|c| c.native.clone()).collect();
+                    if annotations.len() < citations.len() {
+                        self.losses.drop("citations")?;
+                    }
                     Some(json!({"type": "output_text", "text": text, "annotations": annotations}))
                 }
                 Content::Refusal(text) => Some(json!({"type": "refusal", "refusal": text})),
@@ -171,10 +174,11 @@ impl<'a, 'l> Items<'a, 'l> {
             put(&mut item, "name", result.name.as_deref());
         }
         let parts: Vec<_> = result.parts.iter().collect();
-        item.insert("output".into(), self.content(&parts)?);
+        let mut output = self.content(&parts)?;
         if result.is_error {
-            self.losses.drop("is_error")?;
+            mark_error(&mut output);
         }
+        item.insert("output".into(), output);
         self.push(item, part)
     }
 
@@ -260,7 +264,7 @@ impl<'a, 'l> Items<'a, 'l> {
         }
         let mut value = match media.kind {
             MediaKind::Image => self.image(media)?,
-            MediaKind::Document => document(media),
+            MediaKind::Document => document(media, self.home),
             MediaKind::Audio => self.audio(media)?,
             MediaKind::Video => return self.losses.refuse(field, "the Responses API takes no video"),
         };
@@ -296,7 +300,20 @@ impl<'a, 'l> Items<'a, 'l> {
     }
 }
 
-fn document(media: &Media) -> Value {
+/// There is no flag for a tool that failed: its output says so.
+fn mark_error(output: &mut Value) {
+    let text = match output {
+        Value::Array(parts) => parts.iter_mut().find_map(|p| p.get_mut("text")),
+        text => Some(text),
+    };
+    if let Some(Value::String(text)) = text
+        && !text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("error"))
+    {
+        text.insert_str(0, "Error: ");
+    }
+}
+
+fn document(media: &Media, home: bool) -> Value {
     let name = media.name.as_deref();
     match &media.source {
         Source::File(id) => json!({"type": "input_file", "file_id": id}),
@@ -308,7 +325,7 @@ fn document(media: &Media) -> Value {
             value
         }
         Source::Data { mime, base64 } => {
-            let name = name.map(str::to_owned).unwrap_or_else(|| file_name(mime));
+            let name = file_name(name, mime, home);
             json!({"type": "input_file", "filename": name, "file_data": format!("data:{mime};base64,{base64}")})
         }
         // Plain text needs no file around it.
@@ -319,16 +336,23 @@ fn document(media: &Media) -> Value {
     }
 }
 
-/// Inline files need a name, whose ending says what they are.
-fn file_name(mime: &str) -> String {
-    let ending = match mime {
+/// Inline files need a name, whose ending says what they are; the titles of documents elsewhere have none.
+fn file_name(name: Option<&str>, mime: &str, as_is: bool) -> String {
+    let ending = |e: &str| (1..=5).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric());
+    match name {
+        Some(name) if as_is || name.rsplit_once('.').is_some_and(|(_, e)| ending(e)) => name.to_owned(),
+        name => format!("{}.{}", name.unwrap_or("document"), ending_of(mime)),
+    }
+}
+
+fn ending_of(mime: &str) -> &str {
+    match mime {
         "text/plain" => "txt",
         "text/markdown" => "md",
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
         other => other.rsplit_once('/').map_or("pdf", |(_, subtype)| subtype),
-    };
-    format!("document.{ending}")
+    }
 }
 
 /// The name of a block that only its origin knows.

@@ -7,6 +7,7 @@ use super::encode_items::Items;
 use super::shared::HOME;
 use super::write::json as write_json;
 use crate::chat::{Content, Effort, Format, Request, Thinking, Tool, ToolChoice, ToolKind};
+use crate::dialect::strictness::may_be_strict;
 use crate::dialect::wire::put;
 use crate::dialect::{Encoded, Inexpressible, Losses, Target};
 use crate::registry::{Capabilities, Dialect};
@@ -39,9 +40,9 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded>
     put(&mut writer.body, "instructions", instructions);
     writer.body.insert("input".into(), input);
     writer.tools()?;
-    writer.text();
+    writer.text()?;
     writer.sampling()?;
-    writer.reasoning();
+    writer.reasoning()?;
     writer.extras()?;
     let mut body = Vec::with_capacity(1024);
     write_json(&writer.body.into(), &mut body);
@@ -75,6 +76,14 @@ impl Writer<'_> {
             Some(ToolChoice::Auto | ToolChoice::None) if none && !self.home => None,
             Some(ToolChoice::Auto) => Some("auto".into()),
             Some(ToolChoice::None) => Some("none".into()),
+            Some(ToolChoice::Required) if none && !self.home => {
+                let why = "a tool must be called, and the Responses API knows none of those on offer";
+                return self.losses.refuse("tool_choice", why);
+            }
+            Some(ToolChoice::Tool(name)) if !self.home && !self.offers(name) => {
+                let why = "the tool that must be called is none that the Responses API knows";
+                return self.losses.refuse("tool_choice", why);
+            }
             Some(ToolChoice::Required) => Some("required".into()),
             Some(ToolChoice::Tool(name)) => Some(json!({"type": self.kind_of(name), "name": name})),
             Some(ToolChoice::Native(choice)) if self.home => Some(choice.clone()),
@@ -85,6 +94,13 @@ impl Writer<'_> {
         put(&mut self.body, "tool_choice", choice);
         put(&mut self.body, "parallel_tool_calls", request.parallel_tools.filter(|_| self.home || !none));
         Ok(())
+    }
+
+    fn offers(&self, wanted: &str) -> bool {
+        self.request.tools.iter().any(|tool| match &tool.kind {
+            ToolKind::Function { name, .. } | ToolKind::Custom { name, .. } => name == wanted,
+            ToolKind::Native(_) => false,
+        })
     }
 
     fn kind_of(&self, name: &str) -> &'static str {
@@ -106,7 +122,8 @@ impl Writer<'_> {
                     None => value.insert("parameters".into(), nothing()),
                 };
                 // Here what is not said is strict, elsewhere it is not.
-                let strict = if self.home { *strict } else { Some(strict.unwrap_or(false)) };
+                let strict = self.strict(*strict, schema.as_ref(), "tools[].strict")?;
+                let strict = if self.home { strict } else { Some(strict.unwrap_or(false)) };
                 put(&mut value, "strict", strict);
             }
             ToolKind::Custom { name, description, format } => {
@@ -136,7 +153,17 @@ impl Writer<'_> {
         Ok(Some(value.into()))
     }
 
-    fn text(&mut self) {
+    /// What another dialect calls strict need not be that here: a schema is used all the same, and what is lost is named.
+    fn strict(&mut self, strict: Option<bool>, schema: Option<&Value>, name: &str) -> Result<Option<bool>> {
+        let ours = matches!(self.request.origin, Dialect::OpenAi | HOME);
+        if ours || strict != Some(true) || schema.is_none_or(may_be_strict) {
+            return Ok(strict);
+        }
+        self.losses.drop(name)?;
+        Ok(Some(false))
+    }
+
+    fn text(&mut self) -> Result<()> {
         let mut text = Map::new();
         let format = match &self.request.format {
             Format::Text => None,
@@ -144,10 +171,11 @@ impl Writer<'_> {
             Format::JsonSchema { name, description, schema, strict } => {
                 let mut format = Map::new();
                 format.insert("type".into(), "json_schema".into());
-                format.insert("name".into(), name.as_deref().unwrap_or(SCHEMA_NAME).into());
+                format.insert("name".into(), self.schema_name(name.as_deref()).into());
                 put(&mut format, "description", description.as_deref());
                 format.insert("schema".into(), schema.clone());
-                put(&mut format, "strict", *strict);
+                let strict = self.strict(*strict, Some(schema), "strict")?;
+                put(&mut format, "strict", strict);
                 Some(format.into())
             }
         };
@@ -156,6 +184,17 @@ impl Writer<'_> {
         if !text.is_empty() {
             self.body.insert("text".into(), text.into());
         }
+        Ok(())
+    }
+
+    /// A schema's name as this API allows it, and demands one.
+    fn schema_name(&self, name: Option<&str>) -> String {
+        let name = name.filter(|n| !n.is_empty()).unwrap_or(SCHEMA_NAME);
+        if self.home {
+            return name.to_owned();
+        }
+        let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
+        name.chars().take(64).map(fit).collect()
     }
 
     fn sampling(&mut self) -> Result<()> {
@@ -206,7 +245,7 @@ impl Writer<'_> {
         Ok(Some(LEAST_OUTPUT))
     }
 
-    fn reasoning(&mut self) {
+    fn reasoning(&mut self) -> Result<()> {
         let mut reasoning = Map::new();
         let thinking = self.request.reasoning.as_ref();
         let cannot = self.target.capabilities.is_some_and(|c| !c.has(Capabilities::REASONING));
@@ -214,9 +253,12 @@ impl Writer<'_> {
         if let Some(thinking) = thinking {
             let effort = effort(thinking);
             asked = effort != Some(Effort::None);
-            // A model that cannot reason takes no effort, and not reasoning is all that it does.
-            let effort = effort.filter(|e| !(cannot && *e == Effort::None));
-            put(&mut reasoning, "effort", effort.map(Effort::name));
+            // A model that cannot reason refuses to hear of it, and not reasoning is all that it does.
+            if cannot && asked {
+                self.losses.drop("reasoning")?;
+                asked = false;
+            }
+            put(&mut reasoning, "effort", effort.filter(|_| !cannot).map(Effort::name));
             if asked && self.shows(thinking) {
                 reasoning.insert("summary".into(), "auto".into());
             }
@@ -228,6 +270,7 @@ impl Writer<'_> {
         if asked || self.carries_reasoning() {
             self.include.push(ENCRYPTED.into());
         }
+        Ok(())
     }
 
     /// Whether the thoughts are to be seen. Where a client of these dialects turns reasoning on, they are, unless it says
@@ -308,5 +351,7 @@ fn effort(thinking: &Thinking) -> Option<Effort> {
     if thinking.enabled == Some(false) {
         return Some(Effort::None);
     }
-    thinking.effort.or_else(|| thinking.budget_tokens.map(Effort::of_budget))
+    // Not every model knows more than these of what a budget may stand for.
+    let of_budget = |budget| Effort::of_budget(budget).clamp(Effort::Low, Effort::High);
+    thinking.effort.or_else(|| thinking.budget_tokens.map(of_budget))
 }

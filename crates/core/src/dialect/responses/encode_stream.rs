@@ -25,6 +25,8 @@ pub struct Encoder {
     finish: Option<Finish>,
     usage: Option<Usage>,
     done: bool,
+    /// Characters of text in parts that are complete.
+    said: u64,
     /// Complete items by their index in the output, as JSON; empty while open.
     items: Vec<Vec<u8>>,
     message: Option<Box<Message>>,
@@ -43,6 +45,7 @@ impl Encoder {
             finish: None,
             usage: None,
             done: false,
+            said: 0,
             items: Vec::new(),
             message: None,
             thoughts: None,
@@ -59,8 +62,8 @@ impl Encoder {
             Event::Start { model, created, .. } => self.start(*created, model, out),
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Done => self.end(out),
-            // Clients of this dialect cannot ask for more than one answer; and nothing follows its end.
-            event if choice(event) != 0 || self.finish.is_some() => {}
+            // Clients of this dialect cannot ask for more than one answer.
+            event if choice(event) != 0 => {}
             // A fragment of nothing must not open an item.
             Event::Text { text, .. }
             | Event::Refusal { text, .. }
@@ -227,8 +230,9 @@ impl Encoder {
     }
 
     fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
-        let open = self.message.as_ref().and_then(|m| m.part.as_ref()).filter(|p| !p.refusal);
-        let Some(annotation) = annotation(citation, open.map_or(0, |p| p.characters)) else { return };
+        let open = self.message.as_mut().and_then(|m| m.part.as_mut()).filter(|p| !p.refusal);
+        let place = open.map_or((0, 0), Part::cite);
+        let Some(annotation) = annotation(citation, self.said, place) else { return };
         self.open_part(false, out);
         self.begin("response.output_text.annotation.added", out);
         let Some(part) = self.message.as_mut().and_then(|m| m.part.as_mut()) else { return end(out) };
@@ -265,6 +269,7 @@ impl Encoder {
             address,
             text: Vec::new(),
             characters: 0,
+            cited: (0, 0),
             annotations: Vec::new(),
             annotated: 0,
             logprobs: Vec::new(),
@@ -281,6 +286,9 @@ impl Encoder {
 
     fn close_part(&mut self, out: &mut Vec<u8>) {
         let Some(part) = self.message.as_mut().and_then(|m| m.part.take()) else { return };
+        if !part.refusal {
+            self.said += part.characters;
+        }
         self.begin(if part.refusal { "response.refusal.done" } else { "response.output_text.done" }, out);
         out.extend_from_slice(&part.address);
         out.extend_from_slice(if part.refusal { b",\"refusal\":\"" } else { b",\"text\":\"" });

@@ -27,7 +27,7 @@ fn part(mut f: Fields) -> Result<Part> {
             let annotations = f.array("annotations")?.unwrap_or_default();
             // Likelihoods come back with an assistant's turn; nobody reads them there.
             f.take("logprobs");
-            Content::Text { text, citations: annotations.into_iter().map(citation).collect() }
+            Content::Text { text, citations: annotations.into_iter().map(|a| citation(a, 0)).collect() }
         }
         "refusal" => Content::Refusal(f.required_string("refusal")?),
         "input_image" => Content::Media(image(&mut f)?),

@@ -22,6 +22,8 @@ pub(super) struct Part {
     /// Escaped.
     pub(super) text: Vec<u8>,
     pub(super) characters: u64,
+    /// The text that the last source was cited for.
+    pub(super) cited: (u64, u64),
     pub(super) annotations: Vec<u8>,
     pub(super) annotated: u64,
     pub(super) logprobs: Vec<u8>,
@@ -49,6 +51,14 @@ pub(super) struct Call {
 }
 
 impl Part {
+    /// The text that a source without a place of its own is cited for: what was said since the last one.
+    pub(super) fn cite(&mut self) -> (u64, u64) {
+        if self.cited.1 < self.characters {
+            self.cited = (self.cited.1, self.characters);
+        }
+        self.cited
+    }
+
     /// The part as JSON.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         if self.refusal {

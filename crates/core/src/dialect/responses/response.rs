@@ -97,13 +97,16 @@ fn rest(mut item: Fields) -> Extras {
 
 fn decode_message(mut item: Fields, choice: &mut Choice) -> Result<(), Malformed> {
     let first = choice.parts.len();
+    let mut said = characters(&choice.parts);
     for mut part in item.objects("content")? {
         let content = match part.required_string("type")?.as_str() {
             "output_text" | "text" => {
                 choice.logprobs.extend(part.take("logprobs").as_ref().map(logprobs).unwrap_or_default());
                 let annotations = part.array("annotations")?.unwrap_or_default();
-                let citations = annotations.into_iter().map(citation).collect();
-                Content::Text { text: part.required_string("text")?, citations }
+                let citations = annotations.into_iter().map(|a| citation(a, said)).collect();
+                let text = part.required_string("text")?;
+                said += text.chars().count() as u64;
+                Content::Text { text, citations }
             }
             "refusal" => Content::Refusal(part.required_string("refusal")?),
             _ => continue,
@@ -115,6 +118,15 @@ fn decode_message(mut item: Fields, choice: &mut Choice) -> Result<(), Malformed
         part.extras = rest(item);
     }
     Ok(())
+}
+
+/// How much of an answer's text stands in these parts.
+fn characters(parts: &[Part]) -> u64 {
+    let texts = parts.iter().filter_map(|p| match &p.content {
+        Content::Text { text, .. } => Some(text.chars().count() as u64),
+        _ => None,
+    });
+    texts.sum()
 }
 
 fn decode_reasoning(mut item: Fields) -> Result<Part, Malformed> {
@@ -200,6 +212,8 @@ struct Output<'a> {
     extras: Extras,
     /// Likelihoods that no text has taken yet.
     logprobs: &'a [TokenLogprob],
+    /// Characters of text so far.
+    said: u64,
 }
 
 impl<'a> Output<'a> {
@@ -212,6 +226,7 @@ impl<'a> Output<'a> {
             content: Vec::new(),
             extras: Extras::new(),
             logprobs: &choice.logprobs,
+            said: 0,
         };
         let last = choice.parts.iter().rposition(|p| matches!(p.content, Content::Text { .. }));
         for (i, part) in choice.parts.iter().enumerate() {
@@ -225,7 +240,9 @@ impl<'a> Output<'a> {
         let spoken = match &part.content {
             Content::Text { text, citations } => {
                 let length = text.chars().count() as u64;
-                let annotations: Vec<_> = citations.iter().filter_map(|c| annotation(c, length)).collect();
+                let annotations = citations.iter().filter_map(|c| annotation(c, self.said, (0, length)));
+                let annotations: Vec<_> = annotations.collect();
+                self.said += length;
                 let logprobs = self.take_logprobs(text.len(), last_text);
                 json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": logprobs})
             }

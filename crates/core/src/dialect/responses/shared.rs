@@ -112,11 +112,12 @@ pub(super) fn reasoning_item(text: &str, raw: bool, token: Option<String>) -> Ma
     item
 }
 
-/// Reads an annotation of text.
-pub(super) fn citation(native: Value) -> Citation {
+/// Reads an annotation of a text before which the answer said so many characters: places here are places in that text.
+pub(super) fn citation(native: Value, before: u64) -> Citation {
     let text = |key: &str| native.get(key).and_then(Value::as_str).map(str::to_owned);
     let count = |key: &str| native.get(key).and_then(Value::as_u64);
-    let range = count("start_index").zip(count("end_index"));
+    let place = |key: &str| count(key).map(|n| n.saturating_add(before));
+    let range = place("start_index").zip(place("end_index"));
     Citation {
         origin: HOME,
         url: text("url"),
@@ -127,15 +128,15 @@ pub(super) fn citation(native: Value) -> Citation {
     }
 }
 
-/// A citation as an annotation of a text that is so many characters long; `None` for a source without an address, which
-/// has no form here.
-pub(super) fn annotation(citation: &Citation, length: u64) -> Option<Value> {
+/// A citation as an annotation of a text before which the answer said so many characters; `None` for a source without an
+/// address, which has no form here. `place` in that text is what it is cited for where its origin does not say.
+pub(super) fn annotation(citation: &Citation, before: u64, place: (u64, u64)) -> Option<Value> {
     if citation.origin == HOME {
         return Some(citation.native.clone());
     }
     let url = citation.url.as_deref()?;
-    // Both ends are mandatory: where the origin does not say them, the place is where the source was named.
-    let (start, end) = citation.range.unwrap_or((length, length));
+    let within = |(start, end): (u64, u64)| (start.saturating_sub(before), end.saturating_sub(before));
+    let (start, end) = citation.range.map_or(place, within);
     Some(json!({
         "type": "url_citation",
         "start_index": start,

@@ -8,9 +8,11 @@ use crate::dialect::{Encoded, Inexpressible, ReplyContext, Target};
 use crate::registry::{Dialect, Quirks};
 
 mod answers;
+mod citations;
 mod errors;
 mod requests;
 mod streams;
+mod tools;
 
 macro_rules! fixture {
     ($kind:literal, $name:literal, $ending:literal) => {

@@ -37,7 +37,7 @@ fn tool(mut fields: Fields) -> Result<Tool, Malformed> {
             let kind = ToolKind::Custom {
                 name: name(&mut inner)?,
                 description: inner.string("description")?,
-                format: inner.object("format")?.map(Fields::into_value),
+                format: inner.object("format")?.map(flat_grammar),
             };
             let cache = cache_mark(&mut fields)?;
             Ok(Tool { kind, cache, extras: present(fields.rest()) })
@@ -45,6 +45,16 @@ fn tool(mut fields: Fields) -> Result<Tool, Malformed> {
         Some(_) => Ok(Tool { kind: ToolKind::Native(fields.into_value()), cache: None, extras: Default::default() }),
         None => Err(fields.wrong("type", "is required (`function` for a tool of your own)")),
     }
+}
+
+/// The canonical form has a grammar's members beside its type.
+fn flat_grammar(format: Fields) -> Value {
+    let mut format = format.rest();
+    if let Some(Value::Object(grammar)) = format.get("grammar").cloned() {
+        format.shift_remove("grammar");
+        format.extend(grammar);
+    }
+    format.into()
 }
 
 /// A function's definition; its extras are what else stood in it.

@@ -64,7 +64,7 @@ fn user(
     }
     let parts = parts(writing, said)?;
     let content = if beside.is_empty() {
-        joined(writing, parts)
+        joined(writing, parts, PARAGRAPH)
     } else {
         beside.extend(parts);
         std::mem::take(beside).into()
@@ -74,7 +74,7 @@ fn user(
 
 fn plain(writing: &mut Writing<'_>, message: &Message, role: &str, out: &mut Vec<Value>) -> Result<(), Inexpressible> {
     let parts = parts(writing, message.parts.iter())?;
-    let content = joined(writing, parts);
+    let content = joined(writing, parts, PARAGRAPH);
     push(writing, message, role, content, out)
 }
 
@@ -129,7 +129,7 @@ fn parts<'a>(
                 text_part(text)
             }
             Content::Refusal(text) => text_part(text),
-            Content::Media(item) => match media::encode(item, writing.quirks().video) {
+            Content::Media(item) => match media::encode(item, writing.request.origin, writing.quirks().video) {
                 Ok(written) => written,
                 Err(why) => return writing.losses.refuse("messages[].content", why),
             },
@@ -168,8 +168,11 @@ fn text_part(text: &str) -> Map<String, Value> {
     Map::from_iter([("type".into(), "text".into()), ("text".into(), text.into())])
 }
 
+/// Between texts that somebody wrote one by one, once they are a string.
+const PARAGRAPH: &str = "\n\n";
+
 /// One plain text, or several where the target takes no list, as a string.
-fn joined(writing: &Writing<'_>, mut parts: Vec<Value>) -> Value {
+fn joined(writing: &Writing<'_>, mut parts: Vec<Value>, between: &str) -> Value {
     let is_text = |map: &Map<String, Value>| map.len() == 2 && map.get("type").is_some_and(|t| t == "text");
     let plain = |part: &Value| part.as_object().is_some_and(is_text);
     if !parts.iter().all(plain) || (parts.len() > 1 && writing.quirks().text_parts) {
@@ -177,7 +180,7 @@ fn joined(writing: &Writing<'_>, mut parts: Vec<Value>) -> Value {
     }
     match parts.as_mut_slice() {
         [one] => one["text"].take(),
-        many => many.iter().filter_map(|p| p["text"].as_str()).collect::<Vec<_>>().join("\n\n").into(),
+        many => many.iter().filter_map(|p| p["text"].as_str()).collect::<Vec<_>>().join(between).into(),
     }
 }
 
@@ -196,7 +199,7 @@ fn tool_message(
         beside.push(text_part(&format!("Output of the tool call {}:", result.call_id)).into());
         beside.extend(attached);
     }
-    let mut content = joined(writing, texts);
+    let mut content = joined(writing, texts, PARAGRAPH);
     if result.is_error {
         mark_error(&mut content);
     }
@@ -239,7 +242,7 @@ fn assistant(writing: &mut Writing<'_>, message: &Message, out: &mut Vec<Value>)
             Content::ToolCall(call) => calls.push(tool_call(writing, call, part)?),
             Content::Reasoning { .. } => {}
             Content::Refusal(text) if quirks.refusal => refusal.push_str(text),
-            Content::Media(item) if quirks.images => match media::encode(item, false) {
+            Content::Media(item) if quirks.images => match media::encode(item, writing.request.origin, false) {
                 Ok(image) => images.push(image.into()),
                 Err(why) => return writing.losses.refuse("messages[].images", why),
             },
@@ -260,7 +263,9 @@ fn assistant(writing: &mut Writing<'_>, message: &Message, out: &mut Vec<Value>)
     let said = parts(writing, said)?;
     let silent = said.is_empty();
     if !silent {
-        written.insert("content".into(), joined(writing, said));
+        // What a model said in several texts goes on where it left off: citations part it in mid-sentence.
+        let declined = message.parts.iter().any(|p| matches!(p.content, Content::Refusal(_)));
+        written.insert("content".into(), joined(writing, said, if declined { PARAGRAPH } else { "" }));
     }
     if !refusal.is_empty() {
         written.insert("refusal".into(), refusal.into());

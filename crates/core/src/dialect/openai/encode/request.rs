@@ -2,6 +2,7 @@
 
 use super::{message, tools};
 use crate::chat::{Effort, Format, Request, Thinking};
+use crate::dialect::strictness::may_be_strict;
 use crate::dialect::wire::put;
 use crate::dialect::{Encoded, Inexpressible, Losses, Target};
 use crate::registry::{Capabilities, Dialect, Quirks, ThinkingSwitch};
@@ -77,7 +78,8 @@ impl Writing<'_> {
                 inner.insert("name".into(), format_name(name.as_deref()).into());
                 put(&mut inner, "description", description.as_deref());
                 inner.insert("schema".into(), schema.clone());
-                put(&mut inner, "strict", *strict);
+                let strict = self.strict(*strict, Some(schema), "strict")?;
+                put(&mut inner, "strict", strict);
                 let format = json!({"type": "json_schema", "json_schema": inner});
                 self.body.insert("response_format".into(), format);
             }
@@ -86,6 +88,21 @@ impl Writing<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What another dialect calls strict need not be that here: a schema is used all the same, and what is lost is named.
+    pub(super) fn strict(
+        &mut self,
+        strict: Option<bool>,
+        schema: Option<&Value>,
+        name: &str,
+    ) -> Result<Option<bool>, Inexpressible> {
+        let ours = matches!(self.request.origin, Dialect::OpenAi | Dialect::Responses);
+        if ours || strict != Some(true) || schema.is_none_or(may_be_strict) {
+            return Ok(strict);
+        }
+        self.losses.drop(name)?;
+        Ok(Some(false))
     }
 
     /// JSON output as the arguments of a tool that must be called.

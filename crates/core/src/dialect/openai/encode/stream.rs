@@ -33,6 +33,10 @@ struct ChoiceState {
     said: u64,
     /// The text that the last source was cited for.
     cited: (u64, u64),
+    /// Sources. They go out as one list once the answer is whole, as OpenAI's do: clients that gather a stream know how
+    /// to put pieces of a list together only where each names its place, or not at all.
+    annotations: Vec<Value>,
+    pictures: u32,
 }
 
 impl ChoiceState {
@@ -82,13 +86,14 @@ impl Encoder {
             Event::Arguments { choice, index, text } => self.arguments(*choice, *index, text, out),
             Event::Citation { choice, citation } => {
                 let place = self.choice(*choice, out).cite();
-                if let Some(annotation) = annotation(citation, place) {
-                    self.delta(*choice, &json!({"annotations": [annotation]}), out);
-                }
+                let annotation = annotation(citation, place);
+                self.choice(*choice, out).annotations.extend(annotation);
             }
             Event::Media { choice, media } => {
-                if let Some(image) = image(media) {
-                    self.spoken(*choice, out);
+                if let Some(mut image) = image(media) {
+                    let state = self.spoken(*choice, out);
+                    image["index"] = state.pictures.into();
+                    state.pictures += 1;
                     self.delta(*choice, &json!({"images": [image]}), out);
                 }
             }
@@ -100,7 +105,7 @@ impl Encoder {
                 self.close("null", out);
             }
             Event::Finish { choice, finish } => {
-                self.choice(*choice, out);
+                self.cited(*choice, out);
                 self.open(*choice, out);
                 out.extend_from_slice(b"{}");
                 self.close(&format!("\"{}\"", finish_reason(finish.reason)), out);
@@ -179,6 +184,14 @@ impl Encoder {
         self.close("null", out);
     }
 
+    /// Writes the sources of a choice.
+    fn cited(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let annotations = std::mem::take(&mut self.choice(choice, out).annotations);
+        if !annotations.is_empty() {
+            self.delta(choice, &json!({"annotations": annotations}), out);
+        }
+    }
+
     /// Both as the text that most clients read and as the entry that a signature completes.
     fn thought(&mut self, choice: u32, text: &str, summary: bool, out: &mut Vec<u8>) {
         if text.is_empty() {
@@ -247,6 +260,9 @@ impl Encoder {
 
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.done = true;
+        for choice in self.choices.iter().map(|c| c.index).collect::<Vec<_>>() {
+            self.cited(choice, out);
+        }
         if self.context.include_usage {
             if self.head.is_empty() {
                 self.begin("", "", None);

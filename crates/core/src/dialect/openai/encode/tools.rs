@@ -24,6 +24,11 @@ pub(super) fn encode_all(writing: &mut Writing<'_>) -> Result<(), Inexpressible>
         writing.body.insert("tools".into(), tools.into());
     }
     if let Some(choice) = &request.tool_choice {
+        if !writing.at_home()
+            && let Some(why) = unforceable(choice, &request.tools)
+        {
+            return writing.losses.refuse("tool_choice", why);
+        }
         let choice = encode_choice(writing, choice)?;
         // Without tools, `auto` and `none` say nothing, and OpenAI refuses them.
         let idle = !any && (choice == "auto" || choice == "none");
@@ -41,6 +46,25 @@ pub(super) fn encode_all(writing: &mut Writing<'_>) -> Result<(), Inexpressible>
     Ok(())
 }
 
+/// Why a choice cannot be kept once the tools of the origin's provider are gone.
+fn unforceable(choice: &ToolChoice, tools: &[Tool]) -> Option<&'static str> {
+    let names = || {
+        tools.iter().filter_map(|tool| match &tool.kind {
+            ToolKind::Function { name, .. } | ToolKind::Custom { name, .. } => Some(name),
+            ToolKind::Native(_) => None,
+        })
+    };
+    match choice {
+        ToolChoice::Tool(wanted) if !names().any(|name| name == wanted) => {
+            Some("the tool that must be called is none that the model's API knows")
+        }
+        ToolChoice::Required if names().next().is_none() => {
+            Some("a tool must be called, and the model's API knows none of those on offer")
+        }
+        _ => None,
+    }
+}
+
 fn encode(writing: &mut Writing<'_>, tool: &Tool, place: usize) -> Result<Option<Value>, Inexpressible> {
     let quirks = writing.quirks();
     let mut written = Map::new();
@@ -51,7 +75,8 @@ fn encode(writing: &mut Writing<'_>, tool: &Tool, place: usize) -> Result<Option
             put(&mut function, "description", description.as_deref());
             put(&mut function, "parameters", schema.clone());
             if quirks.strict_tools {
-                put(&mut function, "strict", *strict);
+                let strict = writing.strict(*strict, schema.as_ref(), "tools[].strict")?;
+                put(&mut function, "strict", strict);
             } else if *strict == Some(true) {
                 writing.losses.drop("tools[].strict")?;
             }
@@ -66,7 +91,7 @@ fn encode(writing: &mut Writing<'_>, tool: &Tool, place: usize) -> Result<Option
             let mut custom = Map::new();
             custom.insert("name".into(), name.as_str().into());
             put(&mut custom, "description", description.as_deref());
-            put(&mut custom, "format", format.clone());
+            put(&mut custom, "format", format.clone().map(nested_grammar));
             written = Map::from_iter([("type".into(), "custom".into()), ("custom".into(), custom.into())]);
         }
         ToolKind::Native(value) if writing.at_home() => return Ok(Some(value.clone())),
@@ -87,6 +112,20 @@ fn encode(writing: &mut Writing<'_>, tool: &Tool, place: usize) -> Result<Option
         }
     }
     Ok(Some(written.into()))
+}
+
+/// A grammar stands in an object of its own here.
+fn nested_grammar(mut format: Value) -> Value {
+    if let Value::Object(map) = &mut format
+        && map.get("type").is_some_and(|t| t == "grammar")
+        && !map.contains_key("grammar")
+    {
+        let inner = map.iter().filter(|(key, _)| *key != "type");
+        let inner: Map<String, Value> = inner.map(|(key, value)| (key.clone(), value.clone())).collect();
+        map.retain(|key, _| key == "type");
+        map.insert("grammar".into(), inner.into());
+    }
+    format
 }
 
 /// Writes `cache_control`. Whoever does not take it caches on its own, or not at all.

@@ -154,9 +154,27 @@ fn tools_are_forced_where_they_can_be() {
 }
 
 #[test]
+fn what_is_not_offered_cannot_be_forced() {
+    let native = Tool {
+        kind: ToolKind::Native(json!({"type": "search", "name": "search"})),
+        cache: None,
+        extras: Default::default(),
+    };
+    for tool_choice in [ToolChoice::Tool("search".into()), ToolChoice::Required] {
+        let request = Request {
+            tools: vec![native.clone()],
+            tool_choice: Some(tool_choice),
+            ..ask(vec![user(vec![Part::text("x")])])
+        };
+        assert_eq!(refused(&request, Quirks::OPENAI), "tool_choice");
+    }
+}
+
+#[test]
 fn json_output_is_native_or_a_forced_tool() {
     let mut request = ask(vec![user(vec![Part::text("x")])]);
-    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
+        "additionalProperties": false});
     let format = |schema: &Value| Format::JsonSchema {
         name: Some("my answer".into()),
         description: None,
@@ -167,6 +185,14 @@ fn json_output_is_native_or_a_forced_tool() {
     let (body, _) = written(&request, ALL);
     let native = json!({"type": "json_schema", "json_schema": {"name": "my_answer", "schema": schema, "strict": true}});
     assert_eq!(body["response_format"], native);
+    // What Anthropic takes as strict, OpenAI would refuse: it goes as a schema all the same.
+    let mut open = request.clone();
+    open.format = format(&json!({"type": "object", "properties": {"a": {"type": "integer"}}}));
+    let (body, dropped) = written(&open, ALL);
+    assert_eq!(
+        (&body["response_format"]["json_schema"]["strict"], dropped),
+        (&json!(false), vec!["strict".to_owned()])
+    );
     let forced = Quirks { json_schema: false, ..ALL };
     let encoded = encode_request(&request, &target(forced)).unwrap();
     let body = json(&encoded.body);
@@ -319,6 +345,9 @@ fn content_takes_the_targets_form() {
     let (body, dropped) = written(&request, Quirks::LOOK_ALIKE);
     let want = json!([{"role": "system", "content": "a\n\nb"}, {"role": "assistant", "content": "c\n\nNo."}]);
     assert_eq!((&body["messages"], dropped), (&want, vec!["cache_control".to_owned(), "citations".into()]));
+    let pieces = vec![Part::text("Re"), Part::text("d.")];
+    let (joined, _) = written(&ask(vec![Message::new(Role::Assistant, pieces)]), Quirks::LOOK_ALIKE);
+    assert_eq!(joined["messages"][0]["content"], "Red.");
     let (body, _) = written(&request, ALL);
     assert_eq!(body["messages"][0]["content"][1]["cache_control"], json!({"type": "ephemeral"}));
     assert_eq!((&body["messages"][1]["content"], &body["messages"][1]["refusal"]), (&json!("c"), &json!("No.")));
@@ -330,6 +359,20 @@ fn content_takes_the_targets_form() {
     for kind in [MediaKind::Video, MediaKind::Audio, MediaKind::Document] {
         request.messages = vec![user(vec![url(kind)])];
         assert_eq!(refused(&request, Quirks::OPENAI), "messages[].content", "{kind:?}");
+    }
+    for (origin, kind) in [(Dialect::Anthropic, MediaKind::Document), (Dialect::Responses, MediaKind::Image)] {
+        let uploaded = Media { kind, source: Source::File("file_1".into()), name: None, detail: None };
+        let request = Request { origin, ..ask(vec![user(vec![Content::Media(uploaded).into()])]) };
+        assert_eq!(refused(&request, Quirks::OPENAI), "messages[].content", "{kind:?}");
+    }
+    for (name, want) in
+        [(None, "document.pdf"), (Some("Report (v.1, final)"), "Report (v.1, final).pdf"), (Some("a.pdf"), "a.pdf")]
+    {
+        let source = Source::Data { mime: "application/pdf".into(), base64: "QUJD".into() };
+        let pdf = Media { kind: MediaKind::Document, source, name: name.map(str::to_owned), detail: None };
+        request.messages = vec![user(vec![Content::Media(pdf).into()])];
+        let (body, _) = written(&request, Quirks::OPENAI);
+        assert_eq!(body["messages"][0]["content"][0]["file"]["filename"], want);
     }
     request.messages = vec![Message::new(Role::Assistant, vec![url(MediaKind::Image)])];
     assert_eq!(refused(&request, Quirks::OPENAI), "messages[].images");

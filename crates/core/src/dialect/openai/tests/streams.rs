@@ -294,7 +294,7 @@ fn sources_without_a_place_are_cited_for_what_came_since_the_last() {
             native: serde_json::Value::Null,
         }),
     };
-    let events = [text("Grüße"), cite("a"), cite("b"), text("!"), text("?"), cite("c")];
+    let events = [text("Grüße"), cite("a"), cite("b"), text("!"), text("?"), cite("c"), Event::Done];
     let (again, fault) = decode(&encode(&events, false));
     let ranges: Vec<_> = again
         .iter()
@@ -304,4 +304,10 @@ fn sources_without_a_place_are_cited_for_what_came_since_the_last() {
         })
         .collect();
     assert_eq!((ranges, fault), (vec![(0, 5), (0, 5), (5, 7)], None));
+    // One list, whether the answer stops or only ends: pieces of it could not be put together again.
+    for last in [finish(FinishReason::Stop), Event::Done] {
+        let events = [text("a"), cite("a"), text("b"), cite("b"), last, Event::Done];
+        let written = String::from_utf8(encode(&events, false)).unwrap();
+        assert_eq!(written.matches("annotations").count(), 1, "{written}");
+    }
 }

@@ -128,7 +128,7 @@ fn another_dialects_answer_has_the_whole_shape() {
         {"id": "rs_ab120001", "type": "reasoning", "summary": [], "encrypted_content": "waypost.anthropic.redacted.sig"},
         {"id": "msg_ab120002", "type": "message", "status": "completed", "role": "assistant", "content": [
             {"type": "output_text", "text": "Sí.", "logprobs": [], "annotations": [
-                {"type": "url_citation", "start_index": 3, "end_index": 3, "url": "https://x.test", "title": "https://x.test"},
+                {"type": "url_citation", "start_index": 0, "end_index": 3, "url": "https://x.test", "title": "https://x.test"},
             ]},
         ]},
         {"id": "rs_ab120003", "type": "reasoning", "summary": [], "encrypted_content": "waypost.gemini.call.sig"},

@@ -422,14 +422,14 @@ fn a_users_turn_puts_results_before_words() {
         {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
         {"type": "custom_tool_call", "call_id": "b", "name": "f", "input": ""},
         {"type": "function_call_output", "call_id": "a", "output": [
-            {"type": "input_text", "text": "1"},
+            {"type": "input_text", "text": "Error: 1"},
             {"type": "input_image", "image_url": "data:image/png;base64,QUJD", "detail": "auto"},
         ]},
         {"type": "custom_tool_call_output", "call_id": "b", "output": ""},
         {"type": "message", "role": "user", "content": "So?"},
     ]);
     same(&body["input"], &want, "input");
-    assert_eq!(dropped, ["is_error"]);
+    assert!(dropped.is_empty(), "{dropped:?}");
 }
 
 #[test]
@@ -446,6 +446,11 @@ fn documents_find_a_form() {
     let pdf = || Source::Data { mime: "application/pdf".into(), base64: "QUJD".into() };
     let data = "data:application/pdf;base64,QUJD";
     check(pdf(), Some("a.pdf"), json!({"type": "input_file", "filename": "a.pdf", "file_data": data}));
+    check(
+        pdf(),
+        Some("Yearly report"),
+        json!({"type": "input_file", "filename": "Yearly report.pdf", "file_data": data}),
+    );
     check(pdf(), None, json!({"type": "input_file", "filename": "document.pdf", "file_data": data}));
     check(Source::Text("words".into()), Some("Notes"), json!({"type": "input_text", "text": "Notes\n\nwords"}));
     check(
@@ -456,12 +461,32 @@ fn documents_find_a_form() {
 }
 
 #[test]
-fn a_schema_without_a_name_gets_one() {
-    let format =
-        Format::JsonSchema { name: None, description: None, schema: json!({"type": "object"}), strict: Some(true) };
-    let (body, _) = encoded(&Request { format, logprobs: Some(0), ..foreign(Dialect::Gemini) });
-    let want =
-        json!({"format": {"type": "json_schema", "name": "answer", "schema": {"type": "object"}, "strict": true}});
-    same(&body["text"], &want, "text");
-    assert_eq!((&body["include"], body.get("top_logprobs")), (&json!(["message.output_text.logprobs"]), None));
+fn a_schema_is_named_and_strict_as_the_api_takes_it() {
+    let closed = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let open = json!({"type": "object"});
+    let check = |name: Option<&str>, schema: &Value, want: &str, strict: bool, lost: &[&str]| {
+        let name = name.map(str::to_owned);
+        let format = Format::JsonSchema { name, description: None, schema: schema.clone(), strict: Some(true) };
+        let (body, dropped) = encoded(&Request { format, logprobs: Some(0), ..foreign(Dialect::Anthropic) });
+        let want = json!({"format": {"type": "json_schema", "name": want, "schema": schema, "strict": strict}});
+        same(&body["text"], &want, "text");
+        assert_eq!(dropped, lost);
+        assert_eq!((&body["include"], body.get("top_logprobs")), (&json!(["message.output_text.logprobs"]), None));
+    };
+    check(None, &closed, "answer", true, &[]);
+    check(Some("my answer"), &closed, "my_answer", true, &[]);
+    // Elsewhere an object that may hold more is strict, here the request would be refused.
+    check(None, &open, "answer", false, &["strict"]);
+}
+
+#[test]
+fn a_model_that_cannot_reason_is_not_asked_to() {
+    let on = Thinking { enabled: Some(true), effort: Some(Effort::High), ..Thinking::default() };
+    let request = Request { reasoning: Some(on), ..foreign(Dialect::Anthropic) };
+    let encoded = encode(&request, &Target { capabilities: Some(Capabilities::TOOLS), ..target() }).unwrap();
+    let body = value(&encoded.body);
+    assert_eq!(
+        (body.get("reasoning"), body.get("include"), encoded.dropped),
+        (None, None, vec!["reasoning".to_owned()])
+    );
 }

@@ -11,7 +11,7 @@ const WHOLE: Fixtures = fixtures!("streams", ".sse":
 );
 const BROKEN: Fixtures = fixtures!("streams", ".sse": "failed", "error_event", "error_nested", "created_twice", "cut");
 
-fn events(stream: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn events(stream: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut splitter = sse::Splitter::default();
     let (mut at, mut events) = (0, Vec::new());
     while let Some(piece) = splitter.next(stream, &mut at).unwrap() {
@@ -24,7 +24,7 @@ fn events(stream: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     events
 }
 
-fn decode(stream: &[u8]) -> Result<Vec<Event>, (Vec<Event>, EventFault)> {
+pub(super) fn decode(stream: &[u8]) -> Result<Vec<Event>, (Vec<Event>, EventFault)> {
     let mut decoder = Decoder::default();
     let mut out = Vec::new();
     for (name, data) in events(stream) {
@@ -35,7 +35,7 @@ fn decode(stream: &[u8]) -> Result<Vec<Event>, (Vec<Event>, EventFault)> {
     Ok(out)
 }
 
-fn encode_all(events: &[Event]) -> Vec<u8> {
+pub(super) fn encode_all(events: &[Event]) -> Vec<u8> {
     let mut encoder = Encoder::new(context());
     let mut out = Vec::new();
     events.iter().for_each(|event| encoder.event(event, &mut out));
@@ -244,11 +244,11 @@ fn nothing_is_said_twice_and_nothing_is_lost() {
     assert_eq!(texts("tool_call"), "[call_1 weather]({\"pl)(ace\": \"O)(slo\"})");
 }
 
-fn text(text: &str) -> Event {
+pub(super) fn text(text: &str) -> Event {
     Event::Text { choice: 0, text: text.into() }
 }
 
-fn call(index: u32) -> Event {
+pub(super) fn call(index: u32) -> Event {
     Event::ToolCall { choice: 0, index, id: format!("c{index}"), name: "f".into(), custom: false, signature: None }
 }
 
@@ -327,6 +327,8 @@ fn an_end_is_written_once_and_whole() {
     same(&last["response"]["usage"], &want, "usage");
     assert_eq!(last["response"]["output"][0]["status"], "incomplete");
     assert_eq!(last["response"]["output"][0]["content"][0]["text"], "x");
+    // Some name a reason to stop with every piece of text: what comes later is no less the answer.
+    assert_eq!(last["response"]["output"][1]["content"][0]["text"], "late");
     // Nothing at all is an answer too, and other choices than the first are nobody's.
     let written = encode_all(&[text(""), Event::Text { choice: 1, text: "no".into() }, Event::Done]);
     check_shape("empty", &written);
