@@ -106,11 +106,8 @@ const IMPURE: &[&str] = &[
 const PURE: &[&str] = &["std::net::SocketAddr", "std::net::IpAddr"];
 
 /// What in `dialect` is not one of the dialects.
-<<<<<<< HEAD
-const DIALECT_SEAM: &[&str] = &["embeddings", "gate", "mod", "names", "overflow", "sse", "translate", "wire"];
-=======
-const DIALECT_SEAM: &[&str] = &["embeddings", "gate", "mod", "overflow", "sse", "strictness", "translate", "wire"];
->>>>>>> h-review1
+const DIALECT_SEAM: &[&str] =
+    &["embeddings", "gate", "mod", "names", "overflow", "sse", "strictness", "translate", "wire"];
 
 #[test]
 fn modules_name_only_what_lies_below_them() {
