@@ -49,12 +49,16 @@ impl Detail {
     /// Reads one; `None` for a type that nobody knows yet.
     pub(super) fn decode(mut fields: Fields) -> Result<Option<Self>, Malformed> {
         let kind = fields.required_string("type")?;
-        let (text, opaque) = match kind.as_str() {
-            "reasoning.text" => (fields.string("text")?, fields.string("signature")?),
-            "reasoning.summary" => (fields.string("summary")?, fields.string("signature")?),
-            "reasoning.encrypted" => (None, fields.string("data")?),
+        let opaque = match kind.as_str() {
+            "reasoning.text" | "reasoning.summary" => fields.string("signature")?,
+            "reasoning.encrypted" => fields.string("data")?,
             _ => return Ok(None),
         };
+        // Clients that gather a stream make one entry of all that share a place, and the last type holds: its text may
+        // stand under the name that an earlier one has for it.
+        let (text, told) = (fields.string("text")?, fields.string("summary")?.filter(|t| !t.is_empty()));
+        let summary = kind == "reasoning.summary" || told.is_some();
+        let text = text.filter(|t| !t.is_empty()).or(told).unwrap_or_default();
         let format = fields.string("format")?;
         let id = fields.string("id")?;
         let dialect = dialect_of(format.as_deref());
@@ -63,9 +67,9 @@ impl Detail {
             Signature { dialect, value, id }
         });
         Ok(Some(Self {
-            text: text.unwrap_or_default(),
-            summary: kind == "reasoning.summary",
-            encrypted: kind == "reasoning.encrypted",
+            encrypted: kind == "reasoning.encrypted" && text.is_empty(),
+            text,
+            summary,
             signature,
             index: fields.count("index")?,
             id,

@@ -148,6 +148,23 @@ fn a_streams_pieces_handed_back_are_one_thought() {
 }
 
 #[test]
+fn entries_that_a_client_put_together_keep_their_text() {
+    let body = json!({"model": "m", "messages": [{"role": "assistant", "content": "51", "reasoning_details": [
+        {"type": "reasoning.encrypted", "summary": "Weighed.", "data": "E", "id": "rs_1", "format": "openai-responses-v1",
+            "index": 0},
+        {"type": "reasoning.text", "summary": "Weighed again.", "signature": "G", "format": "google-gemini-v1", "index": 1},
+    ]}]});
+    let request = decode_request(body.to_string().as_bytes()).unwrap();
+    let thoughts: Vec<_> = request.messages[0].parts[..2].iter().map(|p| (&p.content, p.signature.clone())).collect();
+    let summary = |text: &str| Content::Reasoning { text: text.into(), summary: true, redacted: false };
+    let signed = |dialect, value: &str, id: Option<&str>| {
+        Some(Signature { dialect, value: value.into(), id: id.map(str::to_owned) })
+    };
+    assert_eq!(thoughts[0], (&summary("Weighed."), signed(Dialect::Responses, "E", Some("rs_1"))));
+    assert_eq!(thoughts[1], (&summary("Weighed again."), signed(Dialect::Gemini, "G", None)));
+}
+
+#[test]
 fn bad_requests_are_told_where() {
     let user = |content: Value| json!({"model": "m", "messages": [{"role": "user", "content": content}]});
     let with = |key: &str, value: Value| {
