@@ -167,17 +167,27 @@ fn media_goes_inline_or_by_address() {
 #[test]
 fn results_hold_media_too() {
     let picture = media(MediaKind::Image, Source::Data { mime: "image/png".into(), base64: "AAAA".into() });
-    let messages = vec![
+    let mut messages = vec![
         user("Draw."),
         Message::new(Role::Assistant, vec![call("a", "draw", "{}")]),
         Message::new(Role::User, vec![result("a", vec![Part::text("one"), Part::text("two"), picture], false)]),
     ];
-    let (body, _) = encode(&request(messages), &target("g"));
+    let (body, _) = encode(&request(messages.clone()), &target("g"));
     let want = j!({
         "id": "a", "name": "draw", "response": {"result": "one\ntwo"},
         "parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}],
     });
-    assert_eq!(body["contents"][2]["parts"][0]["functionResponse"], want);
+    assert_eq!(body["contents"][2]["parts"], j!([{"functionResponse": want}]));
+    // Older models take it beside the result, and an address belongs there always.
+    let (body, _) = encode(&request(messages.clone()), &target("gemini-2.5-pro"));
+    let (result_part, beside) = (&body["contents"][2]["parts"][0], &body["contents"][2]["parts"][1]);
+    assert_eq!(result_part["functionResponse"].get("parts"), None);
+    assert_eq!(beside, &j!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}}));
+    let address = media(MediaKind::Image, Source::Url { url: "https://e.org/a.png".into(), mime: None });
+    messages[2].parts = vec![result("a", vec![address], false), Part::text("?")];
+    let (body, _) = encode(&request(messages), &target("g"));
+    let parts = &body["contents"][2]["parts"];
+    assert_eq!((&parts[1]["fileData"]["fileUri"], &parts[2]["text"]), (&j!("https://e.org/a.png"), &j!("?")));
 }
 
 #[test]
