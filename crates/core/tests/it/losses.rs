@@ -129,3 +129,25 @@ fn names_are_the_clients_own() {
         assert_eq!(refused(Dialect::Anthropic, to, &warm), "max_tokens");
     }
 }
+
+#[test]
+fn a_schema_that_would_be_refused_is_not_sent_as_one() {
+    let claude = |to| if to == Dialect::Bedrock { "anthropic.claude-sonnet-4-5-v1:0" } else { "claude-sonnet-4-5" };
+    let open = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    let bounded = json!({"type": "object", "properties": {"a": {"type": "string", "minLength": 2}}});
+    for to in [Dialect::Anthropic, Dialect::Bedrock] {
+        for (schema, fits) in [(&open, true), (&bounded, false)] {
+            let ask = |key: &str, value: Value| json!({"model": "m", "messages": [{"role": "user", "content": "q"}], key: value});
+            let format =
+                json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": true}});
+            let encoded =
+                sent(Dialect::OpenAi, to, claude(to), &ask("response_format", format)).expect("there is a way");
+            assert_eq!(encoded.json_tool.is_none(), fits, "{} {schema}", to.name());
+            let tool = json!([{"type": "function", "function": {"name": "f", "parameters": schema, "strict": true}}]);
+            let (text, dropped) = said(Dialect::OpenAi, to, claude(to), &ask("tools", tool));
+            // Closed where it promises anything, else as the client wrote it.
+            assert_eq!(text.contains(r#""strict":true"#) && text.contains(r#""additionalProperties":false"#), fits);
+            assert_eq!(dropped, if fits { vec![] } else { vec!["tools[].function.strict".to_owned()] });
+        }
+    }
+}

@@ -380,6 +380,12 @@ fn thinking_is_asked_for_as_the_model_wants() {
         let got = body.get("generationConfig").map_or(&Value::Null, |c| &c["thinkingConfig"]);
         assert_eq!((got, dropped), (&want, vec![]), "{model} {thinking:?}");
     }
+    // Thoughts leave room for an answer, as much as the client wants where it says so.
+    for (thinking, want) in [(effort(Effort::High), 3000), (budget(9000), 3999), (budget(3500), 3500)] {
+        let request = Request { reasoning: Some(thinking), max_output_tokens: Some(4000), ..request(vec![user("?")]) };
+        let (body, _) = encode(&request, &target(pro));
+        assert_eq!(body["generationConfig"]["thinkingConfig"]["thinkingBudget"], j!(want));
+    }
     // What cannot think is not told to.
     let unable = Target { capabilities: Some(Capabilities::TOOLS), ..target(new) };
     for (target, thinking, names) in [
