@@ -14,6 +14,7 @@ mod names;
 pub mod openai;
 mod overflow;
 pub mod responses;
+mod schema;
 pub mod sse;
 mod strictness;
 mod translate;

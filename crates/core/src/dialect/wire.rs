@@ -168,6 +168,17 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// The registered name of a media type: some clients write another, and most APIs know only that.
+pub(super) fn registered_mime(mime: &str) -> &str {
+    const OTHERS: [(&str, &str); 4] = [
+        ("image/jpg", "image/jpeg"),
+        ("image/pjpeg", "image/jpeg"),
+        ("audio/x-wav", "audio/wav"),
+        ("application/x-pdf", "application/pdf"),
+    ];
+    OTHERS.iter().find(|(other, _)| mime.eq_ignore_ascii_case(other)).map_or(mime, |(_, name)| name)
+}
+
 /// Inserts a member where there is a value.
 pub(super) fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {

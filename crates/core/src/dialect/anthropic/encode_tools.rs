@@ -3,12 +3,13 @@
 
 use serde_json::{Value, json};
 
+use super::block;
 use super::encode_request::{Result, Writer};
 use super::shared::cache_control;
 use super::thinking::takes_schema;
-use super::{block, schema};
 use crate::chat::{Format, Tool, ToolChoice, ToolKind};
 use crate::dialect::names::Name;
+use crate::dialect::schema;
 use crate::dialect::wire::put;
 
 /// What a request says of tools and of its output.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::chat::{Media, MediaKind, Source};
-use crate::dialect::wire::{Fields, Result};
+use crate::dialect::wire::{self, Fields, Result};
 
 /// What the API takes inline as an image.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -54,7 +54,8 @@ pub(super) fn chunks(block: &Fields) -> Option<String> {
 pub(super) fn write(media: &Media, home: bool) -> std::result::Result<Value, String> {
     let source = match (&media.source, media.kind) {
         (Source::Data { mime, base64 }, MediaKind::Image) => {
-            if !IMAGES.contains(&mime.as_str()) && !home {
+            let mime = if home { mime } else { wire::registered_mime(mime) };
+            if !IMAGES.contains(&mime) && !home {
                 return Err(format!("the API takes images as JPEG, PNG, GIF and WebP, not as {mime}"));
             }
             json!({"type": "base64", "media_type": mime, "data": base64})

@@ -19,7 +19,6 @@ mod error;
 mod inspect;
 mod media;
 mod response;
-mod schema;
 mod shared;
 mod thinking;
 

@@ -7,6 +7,7 @@ use super::models::Caching;
 use crate::chat::{Content, Format, Request, Tool, ToolChoice, ToolKind};
 use crate::dialect::Inexpressible;
 use crate::dialect::names::Name;
+use crate::dialect::schema;
 
 impl Writer<'_> {
     /// `toolConfig` and `outputConfig.textFormat`.
@@ -58,12 +59,15 @@ impl Writer<'_> {
                 } else {
                     tool.extras.keys().try_for_each(|key| self.losses.drop(format!("tools[].{key}")))?;
                 }
-                match strict {
-                    Some(strict) if self.home || self.habits.json_schema => {
-                        written["toolSpec"]["strict"] = (*strict).into();
+                let closed = schema.as_ref().and_then(schema::native);
+                match (strict, closed) {
+                    (Some(strict), _) if self.home => written["toolSpec"]["strict"] = (*strict).into(),
+                    (Some(true), Some(closed)) if self.habits.json_schema => {
+                        written["toolSpec"]["inputSchema"] = json!({"json": closed});
+                        written["toolSpec"]["strict"] = true.into();
                     }
-                    Some(true) => self.losses.drop(self.name(Name::ToolStrict))?,
-                    Some(false) | None => {}
+                    (Some(true), _) => self.losses.drop(self.name(Name::ToolStrict))?,
+                    (Some(false) | None, _) => {}
                 }
                 out.push(written);
             }
@@ -128,8 +132,9 @@ impl Writer<'_> {
             Format::JsonSchema { name, description, schema, .. } => (name.as_deref(), description.as_deref(), schema),
         };
         let any_object = self.request.format == Format::JsonObject;
-        if !any_object && (self.home || self.habits.json_schema) {
-            let mut definition = Map::from_iter([("schema".to_owned(), Value::from(schema.to_string()))]);
+        let native = if self.home { Some(schema.clone()) } else { schema::native(schema) };
+        if let Some(native) = native.filter(|_| !any_object && (self.home || self.habits.json_schema)) {
+            let mut definition = Map::from_iter([("schema".to_owned(), Value::from(native.to_string()))]);
             for (key, value) in [("name", name), ("description", description)] {
                 if let Some(value) = value {
                     definition.insert(key.into(), value.into());

@@ -188,7 +188,9 @@ impl Writer<'_> {
             _ if self.home => as_it_was(thinking),
             ThinkingBy::Nothing => return self.cannot_think(thinking),
             _ if unable => return self.cannot_think(thinking),
-            ThinkingBy::Budget { off, least, most } => by_budget(thinking, off, least..=most),
+            ThinkingBy::Budget { off, least, most } => {
+                by_budget(thinking, off, least..=most, config.get("maxOutputTokens").and_then(Value::as_u64))
+            }
             ThinkingBy::Level { minimal } => by_level(thinking, minimal),
         };
         // Where a client of these dialects turns reasoning on, it sees the thoughts, unless it says otherwise.
@@ -222,12 +224,15 @@ fn as_it_was(thinking: &Thinking) -> Map<String, Value> {
     out
 }
 
-/// A budget within the model's bounds; −1 is as much as it likes.
-fn by_budget(thinking: &Thinking, off: u64, bounds: RangeInclusive<u64>) -> Map<String, Value> {
+/// A budget within the model's bounds; −1 is as much as it likes. The cap on output includes it, so that something must be
+/// left for the answer: how much is the client's business where it states a budget.
+fn by_budget(thinking: &Thinking, off: u64, bounds: RangeInclusive<u64>, cap: Option<u64>) -> Map<String, Value> {
+    let left = |cap: u64| if thinking.budget_tokens.is_some() { 1 } else { cap / 4 };
+    let room = cap.map_or(u64::MAX, |cap| cap.saturating_sub(left(cap)));
     let budget = if is_off(thinking) {
         Some(off.into())
     } else if let Some(tokens) = thinking.budget_tokens.or(thinking.effort.map(Effort::budget_tokens)) {
-        Some(tokens.clamp(*bounds.start(), *bounds.end()).into())
+        Some(tokens.min(room).clamp(*bounds.start(), *bounds.end()).into())
     } else {
         (thinking.enabled == Some(true)).then(|| Value::from(-1))
     };

@@ -6,7 +6,7 @@ use super::models::Habits;
 use super::parts::{mime_of, parse_object};
 use crate::chat::{Content, Extras, Media, MediaKind, Message, Part, Request, Role, Source, ToolCall, ToolResult};
 use crate::dialect::names::{Name, name};
-use crate::dialect::wire::put;
+use crate::dialect::wire::{self, put};
 use crate::dialect::{Encoded, Inexpressible, Losses, Target};
 use crate::registry::Dialect;
 use base64::Engine;
@@ -24,6 +24,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded,
         home: request.origin == Dialect::Gemini,
         habits: Habits::of(target.model),
         losses: Losses::new(target.strict),
+        beside: Vec::new(),
     };
     let mut body = Map::new();
     writer.conversation(&mut body)?;
@@ -45,6 +46,8 @@ pub(super) struct Writer<'a> {
     pub(super) home: bool,
     pub(super) habits: Habits,
     pub(super) losses: Losses,
+    /// Media of a tool's result that must stand beside it.
+    beside: Vec<Value>,
 }
 
 /// Where in a request something stands, for messages.
@@ -126,6 +129,7 @@ impl Writer<'_> {
                 self.drop_extras("messages[].content[]", &part.extras)?;
             }
             out.push(Value::Object(object));
+            out.append(&mut self.beside);
         }
         Ok(out)
     }
@@ -235,7 +239,8 @@ impl Writer<'_> {
                     if self.home {
                         merge(&mut object, &part.extras);
                     }
-                    media.push(Value::Object(object));
+                    let inside = self.home || (self.habits.media_in_results && object.contains_key("inlineData"));
+                    if inside { &mut media } else { &mut self.beside }.push(Value::Object(object));
                 }
                 Content::Native(native) if self.home => media.push(native.clone()),
                 _ => {
@@ -243,8 +248,11 @@ impl Writer<'_> {
                     return self.losses.refuse(at(i, "content"), why);
                 }
             }
-            if part.cache.is_some() && !self.home {
-                self.losses.drop("cache_control")?;
+            if !self.home {
+                if part.cache.is_some() {
+                    self.losses.drop("cache_control")?;
+                }
+                self.drop_extras("messages[].content[]", &part.extras)?;
             }
         }
         let text = texts.join("\n");
@@ -264,7 +272,10 @@ impl Writer<'_> {
 /// `inlineData` or `fileData`; `None` for a file of another provider.
 pub(super) fn media_data(media: &Media, home: bool) -> Option<(&'static str, Value)> {
     Some(match &media.source {
-        Source::Data { mime, base64 } => ("inlineData", json!({"mimeType": mime, "data": base64})),
+        Source::Data { mime, base64 } => {
+            let mime = if home { mime } else { wire::registered_mime(mime) };
+            ("inlineData", json!({"mimeType": mime, "data": base64}))
+        }
         Source::Text(text) => ("inlineData", json!({"mimeType": "text/plain", "data": STANDARD.encode(text)})),
         Source::Url { url, mime } => {
             let mime = mime.as_deref().or_else(|| mime_of(url));

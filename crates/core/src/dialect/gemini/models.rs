@@ -20,6 +20,8 @@ pub(super) struct Habits {
     pub(super) json_with_tools: bool,
     /// Frequency and presence penalties.
     pub(super) penalties: bool,
+    /// Media inside of a tool's result: others take them beside it.
+    pub(super) media_in_results: bool,
     /// System prompts.
     pub(super) system: bool,
 }
@@ -41,6 +43,6 @@ impl Habits {
             (ThinkingBy::Level { minimal: !name.contains("pro") }, false, true)
         };
         let system = !["gemma-2", "gemma-3"].into_iter().any(is);
-        Self { thinking, json_with_tools: !old, penalties, system }
+        Self { thinking, json_with_tools: !old, penalties, media_in_results: !old, system }
     }
 }

@@ -184,6 +184,8 @@ fn media_find_their_source() {
         image,
         json!({"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": "AAAA"}})
     );
+    let image = media(MediaKind::Image, Source::from_url("data:image/jpg;base64,AAAA"), None);
+    assert_eq!(image["source"]["media_type"], json!("image/jpeg"), "the name that is registered");
     let image = media(MediaKind::Image, Source::from_url("https://x.test/a.png"), None);
     assert_eq!(image["source"], json!({"type": "url", "url": "https://x.test/a.png"}));
     let pdf = media(MediaKind::Document, Source::from_url("data:application/pdf;base64,AAAA"), Some("a.pdf"));

@@ -168,7 +168,8 @@ fn json_is_native_or_a_forced_tool() {
     let (body, _) = written(&request, "anthropic.claude-sonnet-4-5-20250929-v1:0");
     let definition = &body["outputConfig"]["textFormat"]["structure"]["jsonSchema"];
     assert_eq!(definition["name"], "my answer");
-    assert_eq!(value(definition["schema"].as_str().unwrap())["type"], "object");
+    let closed = value(definition["schema"].as_str().unwrap());
+    assert_eq!((&closed["type"], &closed["additionalProperties"]), (&json!("object"), &json!(false)));
 
     let encoded = encode_request(&request, &to(SONNET_37)).unwrap();
     assert_eq!(encoded.json_tool.as_deref(), Some("myanswer"));

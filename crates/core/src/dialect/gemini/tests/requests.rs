@@ -167,17 +167,27 @@ fn media_goes_inline_or_by_address() {
 #[test]
 fn results_hold_media_too() {
     let picture = media(MediaKind::Image, Source::Data { mime: "image/png".into(), base64: "AAAA".into() });
-    let messages = vec![
+    let mut messages = vec![
         user("Draw."),
         Message::new(Role::Assistant, vec![call("a", "draw", "{}")]),
         Message::new(Role::User, vec![result("a", vec![Part::text("one"), Part::text("two"), picture], false)]),
     ];
-    let (body, _) = encode(&request(messages), &target("g"));
+    let (body, _) = encode(&request(messages.clone()), &target("g"));
     let want = j!({
         "id": "a", "name": "draw", "response": {"result": "one\ntwo"},
         "parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}],
     });
-    assert_eq!(body["contents"][2]["parts"][0]["functionResponse"], want);
+    assert_eq!(body["contents"][2]["parts"], j!([{"functionResponse": want}]));
+    // Older models take it beside the result, and an address belongs there always.
+    let (body, _) = encode(&request(messages.clone()), &target("gemini-2.5-pro"));
+    let (result_part, beside) = (&body["contents"][2]["parts"][0], &body["contents"][2]["parts"][1]);
+    assert_eq!(result_part["functionResponse"].get("parts"), None);
+    assert_eq!(beside, &j!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}}));
+    let address = media(MediaKind::Image, Source::Url { url: "https://e.org/a.png".into(), mime: None });
+    messages[2].parts = vec![result("a", vec![address], false), Part::text("?")];
+    let (body, _) = encode(&request(messages), &target("g"));
+    let parts = &body["contents"][2]["parts"];
+    assert_eq!((&parts[1]["fileData"]["fileUri"], &parts[2]["text"]), (&j!("https://e.org/a.png"), &j!("?")));
 }
 
 #[test]
@@ -369,6 +379,12 @@ fn thinking_is_asked_for_as_the_model_wants() {
         let (body, dropped) = encode(&request, &target(model));
         let got = body.get("generationConfig").map_or(&Value::Null, |c| &c["thinkingConfig"]);
         assert_eq!((got, dropped), (&want, vec![]), "{model} {thinking:?}");
+    }
+    // Thoughts leave room for an answer, as much as the client wants where it says so.
+    for (thinking, want) in [(effort(Effort::High), 3000), (budget(9000), 3999), (budget(3500), 3500)] {
+        let request = Request { reasoning: Some(thinking), max_output_tokens: Some(4000), ..request(vec![user("?")]) };
+        let (body, _) = encode(&request, &target(pro));
+        assert_eq!(body["generationConfig"]["thinkingConfig"]["thinkingBudget"], j!(want));
     }
     // What cannot think is not told to.
     let unable = Target { capabilities: Some(Capabilities::TOOLS), ..target(new) };

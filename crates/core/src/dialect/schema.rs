@@ -1,8 +1,9 @@
-//! Which JSON schemas this API takes for structured output: objects closed to further members, and few constraints.
+//! Which JSON schemas Claude's hosts take for structured output and strict tools: objects closed to further members, and
+//! few constraints.
 
 use serde_json::{Map, Value};
 
-/// Constraints that it does not enforce and refuses.
+/// Constraints that they do not enforce and refuse.
 const REFUSED: [&str; 17] = [
     "minimum",
     "maximum",
@@ -23,7 +24,7 @@ const REFUSED: [&str; 17] = [
     "if",
 ];
 
-/// The schema as the API takes it: what fits it fits `schema` too. `None` where there is no such schema that means the
+/// The schema as they take it: what fits it fits `schema` too. `None` where there is no such schema that means the
 /// same: the constraints are others, or an object may hold members that it does not name.
 pub(super) fn native(schema: &Value) -> Option<Value> {
     let mut object = schema.as_object()?.clone();
