@@ -22,12 +22,12 @@ fn sent(from: Dialect, to: Dialect, model: &str, body: &Value) -> Result<Encoded
 
 /// The body as text, and what was dropped.
 fn said(from: Dialect, to: Dialect, model: &str, body: &Value) -> (String, Vec<String>) {
-    let encoded = sent(from, to, model, body).expect(to.name());
+    let encoded = sent(from, to, model, body).expect("it can be said");
     (String::from_utf8(encoded.body).expect("JSON is UTF-8"), encoded.dropped)
 }
 
 fn refused(from: Dialect, to: Dialect, body: &Value) -> String {
-    sent(from, to, "target-model", body).expect_err(to.name()).field
+    sent(from, to, "target-model", body).expect_err("it cannot be said").field
 }
 
 /// A Messages request with this turn of the user.
