@@ -106,12 +106,8 @@ const IMPURE: &[&str] = &[
 const PURE: &[&str] = &["std::net::SocketAddr", "std::net::IpAddr"];
 
 /// What in `dialect` is not one of the dialects.
-<<<<<<< HEAD
 const DIALECT_SEAM: &[&str] =
-    &["embeddings", "gate", "mod", "names", "overflow", "sse", "strictness", "translate", "wire"];
-=======
-const DIALECT_SEAM: &[&str] = &["embeddings", "gate", "mod", "names", "overflow", "schema", "sse", "translate", "wire"];
->>>>>>> h-review2
+    &["embeddings", "gate", "mod", "names", "overflow", "schema", "sse", "strictness", "translate", "wire"];
 
 #[test]
 fn modules_name_only_what_lies_below_them() {
