@@ -143,8 +143,11 @@ fn forgive(was: &mut Meaning, is: &mut Meaning, there: &dialect::Encoded, to: Di
     }
 }
 
+/// Text, calls with their arguments, and why it stopped.
+type Said = (String, Vec<(String, Value)>, Option<&'static str>);
+
 /// What an answer says.
-fn said(response: &Response) -> Vec<(String, Vec<(String, Value)>, Option<&'static str>)> {
+fn said(response: &Response) -> Vec<Said> {
     let choice = |c: &Choice| {
         let (mut text, mut calls) = (String::new(), Vec::new());
         for part in &c.parts {

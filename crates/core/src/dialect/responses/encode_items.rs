@@ -65,7 +65,7 @@ impl<'a, 'l> Items<'a, 'l> {
         for part in message.parts.iter().filter(|p| !is_message_part(p)) {
             match &part.content {
                 Content::ToolResult(result) => self.result(part, result)?,
-                Content::Native(native) => self.native(native)?,
+                Content::Native(native) => self.native(native, true)?,
                 // Thoughts and calls of a user are none; no decoder makes them.
                 _ => self.losses.drop("messages[].content[]")?,
             }
@@ -122,7 +122,7 @@ impl<'a, 'l> Items<'a, 'l> {
             match &part.content {
                 Content::Reasoning { text, summary, .. } => self.reasoning(part, text, *summary)?,
                 Content::ToolCall(call) => self.call(part, call)?,
-                Content::Native(native) => self.native(native)?,
+                Content::Native(native) => self.native(native, false)?,
                 Content::Media(_) => {
                     let why = "the Responses API takes no media in an assistant's turn; send it in a user's";
                     return self.losses.refuse("messages[].content", why);
@@ -190,12 +190,12 @@ impl<'a, 'l> Items<'a, 'l> {
         Ok(())
     }
 
-    fn native(&mut self, native: &Value) -> Result<()> {
+    fn native(&mut self, native: &Value, said_to_model: bool) -> Result<()> {
         if self.home {
             self.items.push(native.clone());
             return Ok(());
         }
-        self.losses.drop(format!("messages[].content[].{}", native_name(native)))
+        self.losses.drop_block(said_to_model, native_name(native))
     }
 
     /// A list of parts; one plain text stands alone, and nothing is the empty text.
@@ -211,7 +211,7 @@ impl<'a, 'l> Items<'a, 'l> {
                 Content::Text { text, .. } | Content::Refusal(text) => json!({"type": "input_text", "text": text}),
                 Content::Media(media) => self.media(media)?,
                 Content::Native(native) => {
-                    self.losses.drop(format!("messages[].content[].{}", native_name(native)))?;
+                    self.losses.drop_block(true, native_name(native))?;
                     continue;
                 }
                 _ => {

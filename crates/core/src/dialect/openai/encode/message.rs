@@ -62,7 +62,7 @@ fn user(
     if said.is_empty() && !message.parts.is_empty() {
         return Ok(());
     }
-    let parts = parts(writing, said)?;
+    let parts = parts(writing, true, said)?;
     let content = if beside.is_empty() {
         joined(writing, parts, PARAGRAPH)
     } else {
@@ -73,7 +73,7 @@ fn user(
 }
 
 fn plain(writing: &mut Writing<'_>, message: &Message, role: &str, out: &mut Vec<Value>) -> Result<(), Inexpressible> {
-    let parts = parts(writing, message.parts.iter())?;
+    let parts = parts(writing, true, message.parts.iter())?;
     let content = joined(writing, parts, PARAGRAPH);
     push(writing, message, role, content, out)
 }
@@ -114,9 +114,10 @@ fn extras(writing: &mut Writing<'_>, message: &Message, into: &mut Map<String, V
     Ok(())
 }
 
-/// Content parts of text, media and what only this dialect knows.
+/// Content parts of text, media and what only this dialect knows. `said_to_model`: they are not the model's own words.
 fn parts<'a>(
     writing: &mut Writing<'_>,
+    said_to_model: bool,
     parts: impl IntoIterator<Item = &'a Part>,
 ) -> Result<Vec<Value>, Inexpressible> {
     let mut out = Vec::new();
@@ -139,7 +140,7 @@ fn parts<'a>(
             }
             Content::Native(value) => {
                 let kind = value.get("type").and_then(Value::as_str).unwrap_or("native");
-                writing.losses.drop(format!("messages[].content[].{kind}"))?;
+                writing.losses.drop_block(said_to_model, kind)?;
                 continue;
             }
             Content::Reasoning { .. } => {
@@ -190,8 +191,8 @@ fn tool_message(
     beside: &mut Vec<Value>,
 ) -> Result<Map<String, Value>, Inexpressible> {
     let is_media = |p: &&Part| matches!(p.content, Content::Media(_)) && !is_text_document(p);
-    let mut texts = parts(writing, result.parts.iter().filter(|p| !is_media(p)))?;
-    let attached = parts(writing, result.parts.iter().filter(is_media))?;
+    let mut texts = parts(writing, true, result.parts.iter().filter(|p| !is_media(p)))?;
+    let attached = parts(writing, true, result.parts.iter().filter(is_media))?;
     if !attached.is_empty() {
         if texts.is_empty() {
             texts.push(text_part("The output is attached to the next message of the user.").into());
@@ -260,7 +261,7 @@ fn assistant(writing: &mut Writing<'_>, message: &Message, out: &mut Vec<Value>)
         }
     }
     thoughts(writing, &message.parts, &mut written)?;
-    let said = parts(writing, said)?;
+    let said = parts(writing, false, said)?;
     let silent = said.is_empty();
     if !silent {
         // What a model said in several texts goes on where it left off: citations part it in mid-sentence.

@@ -92,7 +92,11 @@ fn fields_that_are_not_taken_are_named() {
 
 #[test]
 fn what_belongs_to_another_dialect_stays_behind() {
-    let mut request = ask(vec![user(vec![Part::text("x"), Content::Native(json!({"type": "search_result"})).into()])]);
+    let foreign: Part = Content::Native(json!({"type": "search_result"})).into();
+    let asked = ask(vec![user(vec![Part::text("x"), foreign.clone()])]);
+    assert_eq!(refused(&asked, Quirks::OPENAI), "messages[].content[].search_result");
+    let said = Message::new(Role::Assistant, vec![Part::text("y"), foreign]);
+    let mut request = ask(vec![user(vec![Part::text("x")]), said]);
     request.extras = json!({"metadata": {"a": "b"}, "container": "c"}).as_object().unwrap().clone();
     request.messages[0].extras = json!({"id": "m1"}).as_object().unwrap().clone();
     request.messages[0].parts[0].extras = json!({"odd": 1}).as_object().unwrap().clone();
@@ -100,11 +104,14 @@ fn what_belongs_to_another_dialect_stays_behind() {
     request.tools = vec![Tool { kind: native, cache: None, extras: Default::default() }];
     request.tool_choice = Some(ToolChoice::Auto);
     let (body, dropped) = written(&request, Quirks::OPENAI);
-    assert_eq!(body, json!({"model": "gpt-5.5", "messages": [{"role": "user", "content": "x"}]}));
+    assert_eq!(
+        body,
+        json!({"model": "gpt-5.5", "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]})
+    );
     let names = [
         "messages[].content[].odd",
-        "messages[].content[].search_result",
         "messages[].id",
+        "messages[].content[].search_result",
         "tools[].bash_20250124",
         "metadata",
         "container",
