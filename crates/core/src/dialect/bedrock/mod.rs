@@ -1,7 +1,7 @@
 //! Bedrock Converse and ConverseStream: one form for the models of many makers.
 //!
 //! What the makers' models take and refuse differs more here than anywhere else, and the form does not say it: that is the
-//! table in [`models`], by the model's name. Streams come in binary frames ([`frames`]). Signing is the gateway's.
+//! table in `models`, by the model's name. Streams come in binary frames ([`frames`]). Signing is the gateway's.
 //!
 //! Read and written again in this dialect, a request is equal as JSON with these exceptions: consecutive turns of one
 //! speaker become one; several texts of one cited block become one; an effort asked for through `outputConfig` moves to
