@@ -103,7 +103,36 @@ pub struct UpstreamError {
     pub retry_after_ms: Option<u64>,
 }
 
+/// The longest message of a provider's that is kept, in bytes.
+const MAX_MESSAGE: usize = 2048;
+
 impl UpstreamError {
+    /// Where no message was read: the body itself where it is prose, else the status.
+    fn find_words(&mut self, status: Option<u16>, body: &[u8]) {
+        if self.message.is_empty() {
+            let text = String::from_utf8_lossy(body);
+            let text = text.trim();
+            // A page of a proxy in between tells a client nothing.
+            if !text.starts_with(['<', '{', '[']) {
+                self.message = text.into();
+            }
+        }
+        if self.message.is_empty() {
+            self.message = match status {
+                Some(status) => format!("HTTP status {status}"),
+                None => "unspecified error".into(),
+            };
+        }
+    }
+
+    /// Cuts a message to a reasonable length.
+    fn cut_message(&mut self) {
+        if self.message.len() > MAX_MESSAGE {
+            self.message.truncate(self.message.floor_char_boundary(MAX_MESSAGE));
+            self.message.push('…');
+        }
+    }
+
     /// The status that it stands for where it came without one: in a stream, or under a success status. By its code
     /// where that is a status, else by the names that the dialects give their errors.
     pub fn status(&self) -> Option<u16> {

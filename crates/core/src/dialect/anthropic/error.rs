@@ -4,9 +4,6 @@ use crate::dialect::overflow::is_context_overflow;
 use crate::dialect::{ErrorText, UpstreamError};
 use crate::json::{self, Cursor, Kind};
 
-/// The longest message that is kept, in bytes.
-const MAX_MESSAGE: usize = 2048;
-
 /// Reads the body of a failed answer, or an error inside a stream (then without a status). Never fails: what it cannot
 /// read becomes the message. Where the error has no code of its own, its type is the code.
 pub fn parse_error(status: Option<u16>, body: &[u8]) -> UpstreamError {
@@ -27,10 +24,7 @@ pub fn parse_error(status: Option<u16>, body: &[u8]) -> UpstreamError {
             (None, None) => "unspecified error".into(),
         };
     }
-    if error.message.len() > MAX_MESSAGE {
-        error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
-        error.message.push('…');
-    }
+    error.cut_message();
     error.code = error.code.take().or_else(|| error.kind.clone());
     error.context_overflow = !is_limit(status, &error) && is_context_overflow(status, &error);
     error

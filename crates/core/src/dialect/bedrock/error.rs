@@ -8,9 +8,6 @@ use crate::json::{self, Cursor, Kind};
 /// What the name of an exception ends in, in streams as in bodies.
 pub(super) const EXCEPTION: &str = "Exception";
 
-/// The longest message that is kept, in bytes.
-const MAX_MESSAGE: usize = 2048;
-
 /// Exceptions, as bodies name them (streams begin in lower case), and the status that each stands for. The first of a
 /// status is the one that ours get.
 const EXCEPTIONS: [(&str, u16); 13] = [
@@ -50,10 +47,7 @@ pub fn parse_error(status: Option<u16>, body: &[u8]) -> UpstreamError {
             None => "unspecified error".into(),
         };
     }
-    if error.message.len() > MAX_MESSAGE {
-        error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
-        error.message.push('…');
-    }
+    error.cut_message();
     // Limits of rate speak of too many tokens as well; they are not about the window.
     let throttled = error.kind.as_deref().is_some_and(|k| k.to_ascii_lowercase().starts_with("throttling"));
     error.context_overflow = !throttled && is_context_overflow(status, &error);

@@ -4,9 +4,6 @@ use crate::dialect::overflow::is_context_overflow;
 use crate::dialect::{ErrorText, UpstreamError};
 use crate::json::{self, Cursor, Kind};
 
-/// The longest message that is kept, in bytes.
-const MAX_MESSAGE: usize = 2048;
-
 /// Reads the body of a failed answer, or an error inside a stream (then without a status). Never fails: what it cannot
 /// read becomes the message.
 pub fn parse_error(status: Option<u16>, body: &[u8]) -> UpstreamError {
@@ -36,10 +33,7 @@ pub(super) fn named(name: &str, message: String) -> UpstreamError {
 }
 
 fn finished(mut error: UpstreamError, status: Option<u16>) -> UpstreamError {
-    if error.message.len() > MAX_MESSAGE {
-        error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
-        error.message.push('…');
-    }
+    error.cut_message();
     // Its quotas speak of tokens as well; they are not about the window.
     let quota = error.code.as_deref() == Some("429") || error.kind.as_deref() == Some("RESOURCE_EXHAUSTED");
     error.context_overflow = !quota && is_context_overflow(status, &error);

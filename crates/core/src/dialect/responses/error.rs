@@ -4,9 +4,6 @@ use crate::dialect::overflow::is_context_overflow;
 use crate::dialect::{ErrorText, UpstreamError};
 use crate::json::{self, Cursor, Kind};
 
-/// The longest message that is kept, in bytes.
-const MAX_MESSAGE: usize = 2048;
-
 /// What numbers the event of ours that ends a stream: more than any event before it can have, and still a number for
 /// clients that read 32 bits.
 const LAST: i32 = i32::MAX;
@@ -15,25 +12,10 @@ const LAST: i32 = i32::MAX;
 /// message.
 pub fn parse_error(status: Option<u16>, body: &[u8]) -> UpstreamError {
     let mut error = UpstreamError::default();
-    let read = Cursor::new(body).and_then(|mut c| value(&mut c, &mut error));
-    if read.is_err() || error.message.is_empty() {
-        let text = String::from_utf8_lossy(body);
-        let text = text.trim();
-        // A page of a proxy in between tells a client nothing.
-        if error.message.is_empty() && !text.starts_with(['<', '{', '[']) {
-            error.message = text.into();
-        }
-    }
-    if error.message.is_empty() {
-        error.message = match status {
-            Some(status) => format!("HTTP status {status}"),
-            None => "unspecified error".into(),
-        };
-    }
-    if error.message.len() > MAX_MESSAGE {
-        error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE));
-        error.message.push('…');
-    }
+    // What was read before the text broke still holds.
+    let _broken = Cursor::new(body).and_then(|mut c| value(&mut c, &mut error));
+    error.find_words(status, body);
+    error.cut_message();
     error.context_overflow = is_context_overflow(status, &error);
     error
 }
