@@ -8,6 +8,7 @@ pub mod chat;
 pub mod config;
 pub mod dialect;
 pub mod expr;
+pub mod gate;
 pub mod health;
 pub mod hints;
 pub mod json;
