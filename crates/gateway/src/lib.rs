@@ -3,6 +3,7 @@
 pub mod account;
 pub mod admission;
 pub mod app;
+pub mod books;
 pub mod cache;
 pub mod cli;
 pub mod clock;

@@ -59,6 +59,7 @@ const GATEWAY: Rows = &[
     ("error", &[]),
     ("keys", &[]),
     ("store", &[]),
+    ("books", &["store"]),
     ("simulate", &[]),
     ("cache", &[]),
     ("upstream", &["clock", "simulate"]),

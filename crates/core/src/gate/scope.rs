@@ -1,0 +1,475 @@
+//! One scope's slices in one process: of every quota that it limits, and of windows that turned while requests were
+//! under way. Reserving over several scopes at once is [`reserve`].
+
+use super::book::{Ask, Grant, Terms};
+use super::slice::{Room, Slice};
+use super::{Limits, OnExhausted, Period, Quota, ScopeId, Window};
+use crate::units::{Instant, Now};
+use jiff::tz::TimeZone;
+use std::ops::DerefMut;
+use std::time::Duration;
+
+/// What a request may use at worst, or what an attempt did use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// Nano-US-dollars.
+    pub usd: u64,
+    /// Tokens, input and output together.
+    pub tokens: u64,
+    /// Requests that begin.
+    pub requests: u64,
+    /// Requests at once.
+    pub concurrency: u64,
+}
+
+impl Amounts {
+    /// Its part that a quota counts.
+    pub fn of(&self, quota: Quota) -> u64 {
+        match quota {
+            Quota::Usd(_) => self.usd,
+            Quota::Tokens(_) | Quota::TokensPerMinute => self.tokens,
+            Quota::RequestsPerMinute => self.requests,
+            Quota::Concurrency => self.concurrency,
+        }
+    }
+}
+
+/// A reservation in one scope; to be settled exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    amounts: Amounts,
+    /// By [`Quota::index`]: which quotas hold something.
+    quotas: u16,
+    /// The windows that it was made in: first millisecond of day, week and month.
+    starts: [i64; 3],
+}
+
+/// What a limit is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// A quota over time or at once.
+    Quota(Quota),
+    /// The worst case of one request, in nano-US-dollars.
+    UsdPerRequest,
+    /// The worst case of one request, in tokens.
+    TokensPerRequest,
+}
+
+impl Bound {
+    /// As in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quota(quota) => quota.name(),
+            Self::UsdPerRequest => "usd_per_request",
+            Self::TokensPerRequest => "tokens_per_request",
+        }
+    }
+
+    /// An amount of it, for people.
+    pub fn amount(self, n: u64) -> String {
+        match self {
+            Self::Quota(quota) => quota.amount(n),
+            Self::UsdPerRequest => Quota::Usd(Window::Day).amount(n),
+            Self::TokensPerRequest => Quota::TokensPerMinute.amount(n),
+        }
+    }
+}
+
+/// A limit that leaves no room, and what would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Whose limit.
+    pub scope: ScopeId,
+    /// On what.
+    pub bound: Bound,
+    /// The limit itself.
+    pub limit: u64,
+    /// Spent, as far as is known.
+    pub spent: u64,
+    /// What the request may need at worst.
+    pub need: u64,
+    /// When the window turns, milliseconds since the Unix epoch; for rates and concurrency, when it is worth asking again.
+    pub resets_ms: Option<i64>,
+    /// What the operator wants done about it.
+    pub on_exhausted: OnExhausted,
+}
+
+/// Whether a reservation can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Fits,
+    /// An exchange with the store must tell.
+    Ask,
+    /// No.
+    Exceeded(Box<Exceeded>),
+}
+
+/// Names one book: whose, of what, and of which period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Of what.
+    pub quota: Quota,
+    /// The calendar period; `None` for rates and concurrency.
+    pub period: Option<Period>,
+}
+
+impl Part {
+    /// The book's name in the store, unique among all scopes, quotas and periods.
+    pub fn book_id(&self, scope: &ScopeId) -> String {
+        match self.period {
+            Some(period) => format!("{scope}|{}|{}", self.quota.name(), period.first),
+            None => format!("{scope}|{}", self.quota.name()),
+        }
+    }
+}
+
+/// One exchange that is to be made.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// With which book.
+    pub part: Part,
+    /// What to say.
+    pub ask: Ask,
+    /// The limit in force.
+    pub limit: u64,
+}
+
+/// How a quota stands, as this process knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Which book.
+    pub part: Part,
+    /// The limit in force.
+    pub limit: u64,
+    /// The slice of it.
+    pub slice: &'a Slice,
+}
+
+/// All slices of one scope in this process.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    id: ScopeId,
+    limits: Limits,
+    zone: TimeZone,
+    /// By [`Quota::index`]: those that are limited.
+    lines: [Option<Box<Line>>; Quota::COUNT],
+    /// Slices of quotas that are no longer limited, and of windows that turned, until they have reported everything.
+    past: Vec<Line>,
+    /// When the first window turns, milliseconds since the Unix epoch.
+    turns_ms: i64,
+}
+
+/// One quota in one period.
+#[derive(Clone, Debug)]
+struct Line {
+    part: Part,
+    limit: u64,
+    slice: Slice,
+}
+
+/// How long a slice that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(20);
+
+impl Scope {
+    /// A scope that holds nothing yet.
+    pub fn new(id: ScopeId, limits: Limits, zone: TimeZone, unix_ms: i64) -> Self {
+        let mut scope = Self {
+            id,
+            limits: Limits::default(),
+            zone,
+            lines: Default::default(),
+            past: Vec::new(),
+            turns_ms: i64::MAX,
+        };
+        let zone = scope.zone.clone();
+        scope.configure(limits, zone, unix_ms);
+        scope
+    }
+
+    /// Whose it is.
+    pub fn id(&self) -> &ScopeId {
+        &self.id
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Other limits from now on. What was spent and is held stays; where a limit fell, the store is asked before more is
+    /// taken.
+    pub fn configure(&mut self, limits: Limits, zone: TimeZone, unix_ms: i64) {
+        self.limits = limits;
+        self.zone = zone;
+        for quota in Quota::ALL {
+            match (self.lines[quota.index()].take(), self.limits.of(quota)) {
+                (None, None) => {}
+                (Some(line), None) => self.retire(*line),
+                (None, Some(limit)) => {
+                    let line = self.revived(Part { quota, period: self.period(quota, unix_ms) }, limit);
+                    self.lines[quota.index()] = Some(Box::new(line));
+                }
+                (Some(mut line), Some(limit)) => {
+                    if limit != line.limit {
+                        line.slice.stop();
+                    }
+                    line.limit = limit;
+                    self.lines[quota.index()] = Some(line);
+                }
+            }
+        }
+        self.schedule();
+    }
+
+    /// Turns windows whose time has come. A clock that was set back turns nothing: a window is never entered twice.
+    pub fn turn(&mut self, unix_ms: i64) {
+        if unix_ms < self.turns_ms {
+            return;
+        }
+        for quota in Quota::ALL {
+            let Some(line) = self.lines[quota.index()].take() else { continue };
+            if line.part.period.is_none_or(|p| unix_ms < p.end_ms) {
+                self.lines[quota.index()] = Some(line);
+                continue;
+            }
+            let (part, limit) = (Part { quota, period: self.period(quota, unix_ms) }, line.limit);
+            self.retire(*line);
+            self.lines[quota.index()] = Some(Box::new(Line { part, limit, slice: Slice::default() }));
+        }
+        self.schedule();
+    }
+
+    /// Whether `need` has room. A no rests only on what the store said after `since`.
+    pub fn check(&self, need: &Amounts, since: Instant) -> Verdict {
+        if let Some(exceeded) = self.over_per_request(need) {
+            return Verdict::Exceeded(Box::new(exceeded));
+        }
+        let mut verdict = Verdict::Fits;
+        for line in self.lines.iter().flatten() {
+            let n = need.of(line.part.quota);
+            if n == 0 {
+                continue;
+            }
+            match line.slice.room(n, since) {
+                _ if n > line.limit => return Verdict::Exceeded(Box::new(self.exceeded(line, n))),
+                Room::Fits => {}
+                Room::Ask => verdict = Verdict::Ask,
+                Room::None => return Verdict::Exceeded(Box::new(self.exceeded(line, n))),
+            }
+        }
+        verdict
+    }
+
+    /// Reserves what [`Scope::check`] found to fit. Requests of a rate count as used at once.
+    pub fn reserve(&mut self, need: &Amounts, now: Now) -> Held {
+        let mut held = Held { amounts: *need, quotas: 0, starts: [0; 3] };
+        for line in self.lines.iter_mut().flatten() {
+            let quota = line.part.quota;
+            let n = need.of(quota);
+            if n == 0 {
+                continue;
+            }
+            line.slice.reserve(n, now.instant);
+            if quota == Quota::RequestsPerMinute {
+                line.slice.settle_rate(n, n, now.unix_ms);
+                continue;
+            }
+            held.quotas |= 1 << quota.index();
+            if let Some(period) = line.part.period {
+                held.starts[quota.window().map_or(0, |w| w as usize)] = period.start_ms;
+            }
+        }
+        held
+    }
+
+    /// Ends a reservation with what was used, in the windows that it was made in.
+    pub fn settle(&mut self, held: &Held, used: &Amounts, unix_ms: i64) {
+        for quota in Quota::ALL.into_iter().filter(|q| held.quotas & 1 << q.index() != 0) {
+            let start = quota.window().map(|w| held.starts[w as usize]);
+            let Some(line) = self.line_of(quota, start) else { continue };
+            let (n, used) = (held.amounts.of(quota), used.of(quota));
+            match quota {
+                Quota::TokensPerMinute => line.slice.settle_rate(n, used, unix_ms),
+                Quota::Concurrency => line.slice.settle(n, 0),
+                _ => line.slice.settle(n, used),
+            }
+        }
+    }
+
+    /// Has the next exchange bring room for `need`.
+    pub fn wait_for(&mut self, need: &Amounts, since: Instant) {
+        for line in self.lines.iter_mut().flatten() {
+            let n = need.of(line.part.quota);
+            if n > 0 && line.slice.room(n, since) == Room::Ask {
+                line.slice.wait_for(n);
+            }
+        }
+    }
+
+    /// The exchanges to make now; each must be ended by [`Scope::answered`] or [`Scope::failed`]. `store_ms` is the store's
+    /// clock, as far as is known.
+    pub fn due(&mut self, now: Instant, store_ms: i64, tick: bool) -> Vec<Due> {
+        let lines = self.lines.iter_mut().flatten().map(|l| &mut **l).chain(&mut self.past);
+        let due = lines.filter(|l| l.slice.is_due(now, tick));
+        let ask = |l: &mut Line| Due {
+            part: l.part,
+            ask: l.slice.ask(l.part.quota.kind(), now, store_ms, IDLE),
+            limit: l.limit,
+        };
+        due.map(ask).collect()
+    }
+
+    /// A book answered; `renew` is when its lease must be renewed.
+    pub fn answered(&mut self, part: &Part, ask: &Ask, grant: Grant, renew: Instant) {
+        if let Some(line) = self.line_of(part.quota, part.period.map(|p| p.start_ms)) {
+            line.slice.answered(ask, grant, renew);
+        }
+        self.past.retain(|l| !l.slice.is_done());
+    }
+
+    /// An exchange failed.
+    pub fn failed(&mut self, part: &Part) {
+        if let Some(line) = self.line_of(part.quota, part.period.map(|p| p.start_ms)) {
+            line.slice.failed();
+        }
+    }
+
+    /// Whether an exchange is worth making before the next tick.
+    pub fn is_low(&self, now: Instant) -> bool {
+        self.lines.iter().flatten().any(|l| l.slice.is_due(now, false))
+    }
+
+    /// Goes on without the store for `need`, within what was free when the store was last heard of. False: that is spent.
+    pub fn extend(&mut self, need: &Amounts) -> bool {
+        let short = |l: &Line| need.of(l.part.quota).saturating_sub(l.slice.headroom());
+        let mut lines = self.lines.iter_mut().flatten();
+        if lines.any(|l| short(l) > l.slice.last().free) {
+            return false;
+        }
+        for line in self.lines.iter_mut().flatten() {
+            line.slice.extend(short(line));
+        }
+        true
+    }
+
+    /// How every limited quota stands, in the order of [`Quota::ALL`].
+    pub fn known(&self) -> impl Iterator<Item = Known<'_>> {
+        self.lines.iter().flatten().map(|l| Known { part: l.part, limit: l.limit, slice: &l.slice })
+    }
+
+    /// The terms of a book under the limits in force.
+    pub fn terms(&self, part: &Part, limit: u64, ttl_ms: i64) -> Terms<'_> {
+        Terms { kind: part.quota.kind(), limit, ttl_ms, thresholds: self.limits.thresholds() }
+    }
+
+    /// Whether nothing is held or unreported: it may be forgotten.
+    pub fn is_idle(&self) -> bool {
+        self.past.is_empty() && self.lines.iter().flatten().all(|l| l.slice.is_done() && l.slice.headroom() == 0)
+    }
+
+    fn period(&self, quota: Quota, unix_ms: i64) -> Option<Period> {
+        quota.window().map(|w| Period::containing(w, unix_ms, &self.zone))
+    }
+
+    fn retire(&mut self, mut line: Line) {
+        if !line.slice.is_done() {
+            line.slice.retire();
+            self.past.push(line);
+        }
+    }
+
+    /// A line for `part`: the one that was retired, where a limit comes back within its window.
+    fn revived(&mut self, part: Part, limit: u64) -> Line {
+        let same = |l: &Line| l.part.quota == part.quota && start(&l.part) == start(&part);
+        match self.past.iter().position(same) {
+            Some(at) => {
+                let mut line = self.past.swap_remove(at);
+                line.slice.revive();
+                Line { limit, ..line }
+            }
+            None => Line { part, limit, slice: Slice::default() },
+        }
+    }
+
+    fn schedule(&mut self) {
+        let ends = self.lines.iter().flatten().filter_map(|l| l.part.period.map(|p| p.end_ms));
+        self.turns_ms = ends.min().unwrap_or(i64::MAX);
+    }
+
+    fn line_of(&mut self, quota: Quota, starts: Option<i64>) -> Option<&mut Line> {
+        let is = |l: &Line| l.part.quota == quota && start(&l.part) == starts;
+        let current = self.lines[quota.index()].as_deref_mut().filter(|l| is(l));
+        current.or_else(|| self.past.iter_mut().find(|l| is(l)))
+    }
+
+    fn over_per_request(&self, need: &Amounts) -> Option<Exceeded> {
+        let usd = self.limits.usd_per_request.map(|cap| (Bound::UsdPerRequest, cap.0.unsigned_abs(), need.usd));
+        let tokens = self.limits.tokens_per_request.map(|cap| (Bound::TokensPerRequest, cap, need.tokens));
+        let (bound, limit, need) = [usd, tokens].into_iter().flatten().find(|(_, cap, need)| need > cap)?;
+        let (scope, on_exhausted) = (self.id.clone(), OnExhausted::Deny);
+        Some(Exceeded { scope, bound, limit, spent: 0, need, resets_ms: None, on_exhausted })
+    }
+
+    fn exceeded(&self, line: &Line, need: u64) -> Exceeded {
+        let quota = line.part.quota;
+        let resets_ms = match line.part.period {
+            Some(period) => Some(period.end_ms),
+            None => line.slice.last().frees_ms,
+        };
+        Exceeded {
+            scope: self.id.clone(),
+            bound: Bound::Quota(quota),
+            limit: line.limit,
+            spent: if quota == Quota::Concurrency { line.slice.reserved() } else { line.slice.spent() },
+            need,
+            resets_ms,
+            on_exhausted: self.limits.on_exhausted.unwrap_or_default(),
+        }
+    }
+}
+
+fn start(part: &Part) -> Option<i64> {
+    part.period.map(|p| p.start_ms)
+}
+
+impl Held {
+    /// Takes what holds a place at once out of it, to be settled at the request's end; the rest is the attempt's.
+    pub fn split_concurrency(self) -> (Self, Self) {
+        let bit = 1 << Quota::Concurrency.index();
+        let (place, rest) = (self.quotas & bit, self.quotas & !bit);
+        (Self { quotas: place, ..self }, Self { quotas: rest, ..self })
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.quotas == 0
+    }
+
+    /// What was reserved.
+    pub fn amounts(&self) -> &Amounts {
+        &self.amounts
+    }
+}
+
+/// Reserves in all scopes or in none. The scopes are given in the order of their ids, each once, locked.
+pub fn reserve<S: DerefMut<Target = Scope>>(
+    scopes: &mut [(S, Amounts)],
+    now: Now,
+    since: Instant,
+) -> Result<Vec<Held>, Verdict> {
+    let mut ask = false;
+    for (scope, need) in scopes.iter_mut() {
+        scope.turn(now.unix_ms);
+        match scope.check(need, since) {
+            Verdict::Fits => {}
+            Verdict::Ask => ask = true,
+            exceeded @ Verdict::Exceeded(_) => return Err(exceeded),
+        }
+    }
+    if ask {
+        scopes.iter_mut().for_each(|(scope, need)| scope.wait_for(need, since));
+        return Err(Verdict::Ask);
+    }
+    Ok(scopes.iter_mut().map(|(scope, need)| scope.reserve(need, now)).collect())
+}
