@@ -168,15 +168,7 @@ mod tests {
         };
         let hints = Hints { stage: Some("ui".into()), session: Some("s-1".into()), ..Hints::default() };
         let tags: Vec<(Arc<str>, Arc<str>)> = vec![("surface".into(), "support".into()), ("a.b-c".into(), "x".into())];
-        let key = Key {
-            id: "team-a".into(),
-            secret: Secret::new("sk"),
-            team: Some("a".into()),
-            tags: Vec::new(),
-            models: Vec::new(),
-            routes: Vec::new(),
-            stages: Vec::new(),
-        };
+        let key = Key { team: Some("a".into()), ..Key::new("team-a", Secret::new("sk")) };
         let headers = |visit: &mut dyn FnMut(&str, &str)| {
             visit("user-agent", "curl/8.5");
             visit("x-tenant", "acme");

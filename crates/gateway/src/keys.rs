@@ -50,15 +50,7 @@ mod tests {
 
     #[test]
     fn only_the_secret_itself_opens() {
-        let key = |id: &str, secret: &str| Key {
-            id: id.into(),
-            secret: Secret::new(secret),
-            team: None,
-            tags: Vec::new(),
-            models: Vec::new(),
-            routes: Vec::new(),
-            stages: Vec::new(),
-        };
+        let key = |id: &str, secret: &str| Key::new(id, Secret::new(secret));
         let ring = Keyring::new(&[key("a", "sk-one"), key("b", "sk-two")]);
         for (secret, found) in [("sk-two", Some(1)), ("sk-one", Some(0)), ("sk-on", None), ("", None), ("a", None)] {
             assert_eq!(ring.find(secret.as_bytes()), found, "{secret}");

@@ -152,6 +152,10 @@ impl<'a> Checker<'a> {
             self.error(path, "must not be empty");
             return None;
         }
+        if let Some(most) = schema["maxItems"].as_u64().filter(|most| items.len() as u64 > *most) {
+            self.error(path, format!("must have at most {most} entries"));
+            return None;
+        }
         let visit = |(i, item): (usize, &Node)| {
             let at = path.index(i);
             if matches!(item.value, tree::Value::Null) {
@@ -225,7 +229,11 @@ impl<'a> Checker<'a> {
                 return self.text(&n.to_string(), schema, path);
             }
             tree::Value::Int(n) if allows(schema, "integer") => in_range(n as f64, schema).map(|()| json!(n)),
-            tree::Value::Float(x) if allows(schema, "integer") && x.fract() == 0.0 && x.abs() < 9e15 => {
+            tree::Value::Float(x)
+                if allows(schema, "integer")
+                    && x.fract() == 0.0
+                    && (x.abs() < 9e15 || in_range(x, schema).is_err()) =>
+            {
                 in_range(x, schema).map(|()| json!(x as i64))
             }
             tree::Value::Int(n) if allows(schema, "number") => in_range(n as f64, schema).map(|()| json!(n)),

@@ -6,8 +6,10 @@
 //! collects its errors and leaves the rest to be looked at, so that one run reports all of them.
 
 mod check;
+mod gate;
 mod raw;
 mod resolve;
+mod select;
 mod tree;
 mod value;
 mod zero;
@@ -15,8 +17,11 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
+pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package};
+pub use select::{Unselected, select};
 pub use zero::{ZeroConfig, from_env};
 
+use crate::gate::Limits;
 use crate::policy::{Compliance, PeakRule, Policy, Route, Stage, Surface};
 use crate::registry::{ModelIx, Registry};
 use crate::units::Secret;
@@ -174,6 +179,12 @@ pub struct Config {
     pub execution: Execution,
     /// Client keys; empty: see [`Server::auth`].
     pub keys: Vec<Key>,
+    /// Limits and packages.
+    pub gate: Gate,
+    /// Where budgets are leased from; `None`: from the storage.
+    pub leases: Option<Leases>,
+    /// How long a lease of a budget lasts.
+    pub lease_ttl: Duration,
     /// Providers, models, endpoints.
     pub registry: Registry,
     /// In file order; `match` is tried in this order.
@@ -309,12 +320,52 @@ pub struct Key {
     pub team: Option<Arc<str>>,
     /// Tags of every request made with it; they win over the request's own.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
-    /// Allowed models; empty: all.
-    pub models: Vec<ModelIx>,
+    /// Names of allowed models; empty: all. Names, since a stored key outlives a version of the configuration.
+    pub models: Vec<Arc<str>>,
     /// Allowed routes; empty: all.
     pub routes: Vec<Arc<str>>,
     /// Allowed stages; empty: all.
     pub stages: Vec<Arc<str>>,
+    /// Names of allowed providers; empty: all.
+    pub providers: Vec<Arc<str>>,
+    /// Its own limits: see [`Gate::key_limits`].
+    pub limits: Limits,
+    /// Name of its package.
+    pub package: Option<Arc<str>>,
+    /// From this moment on it opens nothing, milliseconds since the Unix epoch.
+    pub expires_ms: Option<i64>,
+    /// Where false, it opens nothing.
+    pub enabled: bool,
+}
+
+impl Key {
+    /// A key without limits of its own, that may use everything.
+    pub fn new(id: impl Into<Arc<str>>, secret: Secret) -> Self {
+        Self {
+            id: id.into(),
+            secret,
+            team: None,
+            tags: Vec::new(),
+            models: Vec::new(),
+            routes: Vec::new(),
+            stages: Vec::new(),
+            providers: Vec::new(),
+            limits: Limits::default(),
+            package: None,
+            expires_ms: None,
+            enabled: true,
+        }
+    }
+
+    /// Whether its requests may go to the provider of this name.
+    pub fn allows_provider(&self, name: &str) -> bool {
+        self.providers.is_empty() || self.providers.iter().any(|p| &**p == name)
+    }
+
+    /// Whether it opens anything at `unix_ms`.
+    pub fn is_valid(&self, unix_ms: i64) -> bool {
+        self.enabled && self.expires_ms.is_none_or(|end| unix_ms < end)
+    }
 }
 
 /// What is recorded beyond spend.

@@ -2,8 +2,10 @@
 //! the check and the deserialiser share. No message repeats the text: it may hold a secret.
 
 mod cloud;
+mod gate;
 
 pub(super) use cloud::{ApiVersion, Project, Region};
+pub(super) use gate::{Expiry, LeaseStore, LeaseTtl};
 
 use super::Storage;
 use crate::expr::Expr;
@@ -73,6 +75,9 @@ pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), String
         Region::FORMAT => of::<Region>(text),
         Project::FORMAT => of::<Project>(text),
         ApiVersion::FORMAT => of::<ApiVersion>(text),
+        LeaseStore::FORMAT => of::<LeaseStore>(text),
+        LeaseTtl::FORMAT => of::<LeaseTtl>(text),
+        Expiry::FORMAT => of::<Expiry>(text),
         Expr::FORMAT => of::<Expr>(text),
         _ => return None,
     })
@@ -442,6 +447,17 @@ mod tests {
                 ApiVersion::FORMAT,
                 &["2024-10-21", "2025-04-01-preview"],
                 &["", "v1", "preview", "2024-13-01", "2024-10-21-beta", "2024-10-21&a=b", "+2024-10-21", "20241021"],
+            ),
+            (
+                LeaseStore::FORMAT,
+                &["redis://h", "rediss://u:p%40ss@h:6380/1", "redis://:p@[::1]:6379", "redis://[::1]"],
+                &["", "h:6379", "redis:h", "redis://", "redis://h:99999", "redis://h/name", "postgres://h", "unix:/s"],
+            ),
+            (LeaseTtl::FORMAT, &["1s", "10s", "10m"], &["", "10", "500ms", "11m", "0s"]),
+            (
+                Expiry::FORMAT,
+                &["2027-01-31", "2028-02-29", "2027-01-31T18:00:00Z", "2027-01-31T18:00:00+01:00"],
+                &["", "2027-02-30", "2027-1-1", "2027-01-31T18:00", "tomorrow", "-2027-01-31", "31.01.2027"],
             ),
             (
                 Expr::FORMAT,

@@ -108,6 +108,8 @@ pub struct Policy {
     pub translation: Translation,
     /// Exact repetitions are answered from memory; `None`: never.
     pub cache: Option<CachePolicy>,
+    /// For `value`: λ moves so that the budgets that apply last their windows.
+    pub pacing: bool,
 }
 
 /// What becomes of a request's field that the chosen model's API has no word for.
@@ -153,6 +155,7 @@ impl Default for Policy {
             expected_output_tokens: None,
             translation: Translation::default(),
             cache: None,
+            pacing: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::resolve::{Level, Limits, Pinned, Proposal};
 use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
-use crate::config::Config;
+use crate::config::{Config, Denied};
 use crate::registry::{Capabilities, EndpointIx, Kind, Model, ModelIx, Price, Status, Tokenizer};
 use crate::units::{Instant, NanoUsd, Now};
 use std::cell::OnceCell;
@@ -27,7 +27,7 @@ pub enum Reason {
     /// It lacks a tag that this request needs.
     Compliance(Arc<str>),
     /// The key may not use it.
-    NotAllowed,
+    NotAllowed(Denied),
     /// It embeds and answers nothing, or the other way round.
     Kind(Kind),
     /// It cannot do what the request needs.
@@ -64,7 +64,7 @@ impl Reason {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Compliance(_) => "compliance",
-            Self::NotAllowed => "not_allowed",
+            Self::NotAllowed(_) => "not_allowed",
             Self::Kind(_) | Self::Capability(_) => "capability",
             Self::ContextWindow { .. } => "context_window",
             Self::PriceCap(..) => "price_cap",
@@ -83,7 +83,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Compliance(tag) => write!(f, "lacks the tag `{tag}` that this request requires"),
-            Self::NotAllowed => f.write_str("not in the key's `models`"),
+            Self::NotAllowed(Denied::Key) => f.write_str("not in the key's `models`"),
+            Self::NotAllowed(Denied::Package(name)) => write!(f, "not among the models of the key's package `{name}`"),
+            Self::NotAllowed(Denied::Provider) => f.write_str("none of the key's `providers` has it"),
             Self::Kind(Kind::Embedding) => f.write_str("makes embeddings, no answers"),
             Self::Kind(Kind::Chat | Kind::Responses) => f.write_str("makes answers, no embeddings"),
             Self::Capability(missing) => {
@@ -306,9 +308,7 @@ impl<'a> Search<'a> {
     fn check(&self, pin: &Pinned, check: Check) -> Result<Candidate, Reason> {
         let model = self.config.registry.model(pin.model);
         self.tags(model)?;
-        if self.ask.key.is_some_and(|k| !k.models.is_empty() && !k.models.contains(&pin.model)) {
-            return Err(Reason::NotAllowed);
-        }
+        self.allowed(pin, model)?;
         if let Some(kind) = model.kind.filter(|kind| !kind.takes(self.ask.profile.embeddings)) {
             return Err(Reason::Kind(kind));
         }
@@ -339,6 +339,16 @@ impl<'a> Search<'a> {
         let (model, provider, passed_through) = (pin.model, pin.provider, pin.passed_through.clone());
         let (score, degraded, rate_limited) = (0.0, false, false);
         Ok(Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited })
+    }
+
+    /// What the key may use: its models, its package's, and those that an allowed provider has.
+    fn allowed(&self, pin: &Pinned, model: &Model) -> Result<(), Reason> {
+        let Some(key) = self.ask.key else { return Ok(()) };
+        self.config.gate.allows(key, &model.name).map_err(Reason::NotAllowed)?;
+        match self.endpoints(pin).next() {
+            None if !key.providers.is_empty() => Err(Reason::NotAllowed(Denied::Provider)),
+            _ => Ok(()),
+        }
     }
 
     fn price<'b>(&'b self, pin: &'b Pinned) -> Option<&'b Price> {
@@ -425,7 +435,12 @@ impl<'a> Search<'a> {
 
     fn endpoints<'b>(&'b self, pin: &'b Pinned) -> impl Iterator<Item = EndpointIx> + 'b {
         let registry = &self.config.registry;
-        let here = move |ix: &EndpointIx| pin.provider.is_none_or(|p| registry.endpoint(*ix).provider == p);
+        let key = self.ask.key;
+        let here = move |ix: &EndpointIx| {
+            let provider = registry.endpoint(*ix).provider;
+            pin.provider.is_none_or(|p| provider == p)
+                && key.is_none_or(|k| k.allows_provider(&registry.provider(provider).name))
+        };
         registry.model(pin.model).endpoints.iter().copied().filter(here)
     }
 }
@@ -444,7 +459,7 @@ pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level) -> 
         _ => None,
     });
     let wait = waits.min();
-    let kind = if all(|r| matches!(r, Reason::NotAllowed)) {
+    let kind = if all(|r| matches!(r, Reason::NotAllowed(_))) {
         RefusalKind::NotAllowed
     } else if all(|r| matches!(r, Reason::ContextWindow { .. })) {
         RefusalKind::ContextLengthExceeded

@@ -205,15 +205,23 @@ impl Run<'_> {
         Ok(begun.ticket)
     }
 
-    /// The endpoints of each candidate; only those at the named provider where a request names one.
+    /// The endpoints of each candidate; only those at the named provider where a request names one, and at the providers
+    /// that the key may use.
     fn endpoints(&self, decision: &Decision) -> Vec<Cow<'_, [EndpointIx]>> {
-        let registry = &self.prepared.snapshot.config.registry;
+        let config = &self.prepared.snapshot.config;
+        let registry = &config.registry;
+        let key = self.prepared.key.map(|k| &config.keys[k]).filter(|k| !k.providers.is_empty());
         let of = |c: &waypost_core::route::Candidate| {
             let all = &registry.model(c.model).endpoints;
-            match c.provider {
-                None => Cow::Borrowed(all.as_slice()),
-                Some(p) => all.iter().copied().filter(|e| registry.endpoint(*e).provider == p).collect(),
+            if c.provider.is_none() && key.is_none() {
+                return Cow::Borrowed(all.as_slice());
             }
+            let may = |e: &EndpointIx| {
+                let provider = registry.endpoint(*e).provider;
+                c.provider.is_none_or(|p| provider == p)
+                    && key.is_none_or(|k| k.allows_provider(&registry.provider(provider).name))
+            };
+            all.iter().copied().filter(may).collect()
         };
         decision.candidates.iter().map(of).collect()
     }

@@ -90,7 +90,12 @@ fn listed(snapshot: &Snapshot, key: Option<usize>) -> Vec<Value> {
         key.is_none_or(|k| list(k).is_empty() || list(k).contains(name))
     };
     let registry = &config.registry;
-    let may = |m: &ModelIx| key.is_none_or(|k| k.models.is_empty() || k.models.contains(m));
+    let at_allowed = |k: &Key, m: &ModelIx| {
+        let mut providers = registry.model(*m).endpoints.iter().map(|e| registry.endpoint(*e).provider);
+        providers.any(|p| k.allows_provider(&registry.provider(p).name))
+    };
+    let may =
+        |m: &ModelIx| key.is_none_or(|k| config.gate.allows(k, &registry.model(*m).name).is_ok() && at_allowed(k, m));
     let serves = |m: &ModelIx| registry.model(*m).status != Status::Offline;
     let models = registry.model_ixs().filter(|m| may(m) && serves(m)).map(|m| facts(snapshot, m));
     let routes = config.routes.iter().filter(|r| allowed(|k| &k.routes, &r.name));

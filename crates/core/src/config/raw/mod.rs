@@ -3,11 +3,13 @@
 //!
 //! What refers to something else is still a name here; `resolve` turns it into an index.
 
+mod gate;
 mod models;
 mod policies;
 mod providers;
 mod server;
 
+pub(super) use gate::{GateKeys, LimitKeys, OnExhausted, OnStoreLoss, Threshold};
 pub(super) use models::{Capability, Model, Status};
 pub(super) use policies::{
     CacheKeys, Class, Compliance, Peak, PolicyKeys, Route, Share, Stage, StrategyKeys, StrategyName, Surface,
@@ -17,7 +19,7 @@ pub(super) use providers::{Dialect, Provider, Simulated, Timeouts};
 pub(super) use server::{Auth, Execution, Key, Server, Telemetry};
 
 use super::Storage;
-use super::value::Checked;
+use super::value::{Checked, LeaseStore, LeaseTtl};
 use crate::profile::Task;
 use indexmap::IndexMap;
 use schemars::generate::SchemaSettings;
@@ -71,12 +73,15 @@ pub(super) struct Config {
     pub(super) default_max_output_tokens: Option<u32>,
     /// What is recorded beyond spend.
     pub(super) telemetry: Telemetry,
-    /// Budgets and rates.
-    pub(super) gate: Option<Later>,
-    /// Where budgets are leased from.
-    pub(super) leases: Option<Later>,
-    /// How long a lease lasts.
-    pub(super) lease_ttl: Option<Later>,
+    /// Limits of money, tokens, rates and requests at once, by scope, and packages for keys. All that apply to a request
+    /// hold together. Default none.
+    pub(super) gate: GateKeys,
+    /// Redis that budgets are leased from: `redis://…`, or `rediss://…` with TLS. Gateways that share it share budgets.
+    /// Default: `storage` itself. Needs a restart.
+    pub(super) leases: Option<Checked<LeaseStore>>,
+    /// How long a process may spend what it has leased of a budget without asking again, 1 second to 10 minutes. What a
+    /// process that died had leased counts as spent until then. Default `10s`.
+    pub(super) lease_ttl: Option<Checked<LeaseTtl>>,
     /// The learned quality predictor.
     pub(super) predictor: Option<Later>,
 }

@@ -45,6 +45,9 @@ pub(in crate::config) struct PolicyKeys {
     pub(in crate::config) translation: Option<Translation>,
     /// Answers exact repetitions of a request from memory. Default none: every request reaches a model.
     pub(in crate::config) cache: Option<CacheKeys>,
+    /// For `value`: λ moves so that the dollar budgets that apply last their windows, and never below a floor of quality.
+    /// Default `false`.
+    pub(in crate::config) pacing: Option<bool>,
     /// The learned quality predictor.
     pub(in crate::config) predictor: Option<Later>,
 }

@@ -1,8 +1,9 @@
 //! Keys of the listener, of execution, of client keys and of telemetry.
 
+use super::gate::LimitKeys;
 use super::providers::Timeouts;
 use super::{Later, List, Unit};
-use crate::config::value::{Checked, Origin, Pause, Period, Size};
+use crate::config::value::{Checked, Expiry, Origin, Pause, Period, Size};
 use crate::units::Secret;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -104,7 +105,8 @@ pub(in crate::config) struct Key {
     /// Tags of every request made with it; they win over the request's own. Default none.
     #[serde(default)]
     pub(in crate::config) tags: IndexMap<String, String>,
-    /// The only models that it may use. Default all.
+    /// The only models that it may use: names, `tag:WORD`, or `tier:small`, `tier:medium`, `tier:large`, `tier:frontier` for
+    /// the models of a size tier of the catalogue. What its package allows not, it may not use either. Default all.
     #[serde(default)]
     pub(in crate::config) models: List<String>,
     /// The only routes that it may use. Default all.
@@ -113,9 +115,19 @@ pub(in crate::config) struct Key {
     /// The only stages that it may use. Default all.
     #[serde(default)]
     pub(in crate::config) stages: List<String>,
-    /// Budgets and rates of the key.
-    #[expect(dead_code, reason = "the check refuses it; it is here so that the message is a better one")]
-    pub(in crate::config) limits: Option<Later>,
+    /// The only providers that its requests may go to. Default all.
+    #[serde(default)]
+    pub(in crate::config) providers: List<String>,
+    /// Limits of its own; each goes before its package's, and that before `gate.keys`. Default none.
+    #[serde(default)]
+    pub(in crate::config) limits: LimitKeys,
+    /// Package whose limits and models it has: `free`, `standard`, `premium`, or one of `gate.packages`. Default none.
+    #[schemars(length(min = 1, max = 200))]
+    pub(in crate::config) package: Option<String>,
+    /// Its last day, in `time_zone`, or the moment from which it opens nothing. Default never.
+    pub(in crate::config) expires: Option<Checked<Expiry>>,
+    /// Where `false`, it opens nothing, as if it were not there. Default `true`.
+    pub(in crate::config) enabled: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

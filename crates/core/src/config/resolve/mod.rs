@@ -2,6 +2,8 @@
 //! part whatever is wrong in another; what refers to a part that the check took out is not reported again.
 
 mod accounts;
+mod gate;
+mod keys;
 mod models;
 mod policies;
 mod providers;
@@ -9,7 +11,7 @@ mod server;
 
 use super::check::{Checked, MAX_ERRORS, suggestion};
 use super::tree::{Node, Value};
-use super::{Config, Key, Path, Storage, raw};
+use super::{Config, Path, Storage, raw};
 use crate::catalogue;
 use crate::registry::{ModelIx, ProviderIx, Registry};
 use indexmap::IndexSet;
@@ -58,14 +60,22 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
     let peak = r.peak();
     let fallback_model =
         raw.fallback_model.as_ref().and_then(|name| r.model(&Path::root().key("fallback_model"), name));
-    let keys = r.keys();
+    let time_zone = raw.time_zone.as_ref().map_or(jiff::tz::TimeZone::UTC, |z| z.0.clone());
+    let registry = Registry::new(providers, models, endpoints);
+    let gate = r.gate(&registry);
+    let keys = r.keys(&gate, &registry, &time_zone);
+    r.warn_of_prices(&gate, &keys, &registry);
+    let (leases, lease_ttl) = r.leases();
     let config = Config {
         server,
         storage: raw.storage.as_ref().map_or_else(|| Storage::Sqlite("waypost.db".into()), |s| s.0.clone()),
-        time_zone: raw.time_zone.as_ref().map_or(jiff::tz::TimeZone::UTC, |z| z.0.clone()),
+        time_zone,
         execution: server::execution(&raw.execution),
         keys,
-        registry: Registry::new(providers, models, endpoints),
+        gate,
+        leases,
+        lease_ttl,
+        registry,
         routes,
         stages,
         surfaces,
@@ -86,6 +96,7 @@ struct Names {
     routes: IndexSet<String>,
     stages: IndexSet<String>,
     surfaces: IndexSet<String>,
+    packages: IndexSet<String>,
 }
 
 impl Names {
@@ -96,12 +107,14 @@ impl Names {
             let section = top.get(section).and_then(entries).unwrap_or_default();
             section.into_keys().collect()
         };
+        let packages = top.get("gate").and_then(entries).and_then(|gate| gate.get("packages").and_then(entries));
         Self {
             providers: names("providers"),
             models: names("models"),
             routes: names("routes"),
             stages: names("stages"),
             surfaces: names("surfaces"),
+            packages: packages.unwrap_or_default().into_keys().collect(),
         }
     }
 }
@@ -200,35 +213,6 @@ impl Resolver<'_> {
         }
     }
 
-    fn keys(&mut self) -> Vec<Key> {
-        let (mut ids, mut secrets) = (HashMap::new(), HashMap::new());
-        let mut keys = Vec::new();
-        for (i, key) in self.raw.keys.iter() {
-            let at = Path::root().key("keys").index(i);
-            if let Some(mistake) = name_mistake("keys", &key.id) {
-                self.error(&at.key("id"), mistake);
-            }
-            if let Some(first) = ids.insert(key.id.as_str(), i) {
-                self.error(&at.key("id"), format!("keys[{first}] has the same id"));
-            }
-            if let Some(first) = secrets.insert(key.secret.0.expose(), i) {
-                self.error(&at.key("secret"), format!("keys[{first}] has the same secret"));
-            }
-            let models =
-                key.models.iter().filter_map(|(j, name)| self.model(&at.key("models").index(j), name)).collect();
-            keys.push(Key {
-                id: key.id.as_str().into(),
-                secret: key.secret.0.clone(),
-                team: key.team.as_deref().map(Arc::from),
-                tags: key.tags.iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect(),
-                models,
-                routes: self.route_names(&at.key("routes"), &key.routes),
-                stages: self.stage_names(&at.key("stages"), &key.stages),
-            });
-        }
-        keys
-    }
-
     fn route_names(&mut self, path: &Path, wanted: &raw::List<String>) -> Vec<Arc<str>> {
         let known = self.names.routes.clone();
         self.known_names(path, "route", wanted, &known)
@@ -263,7 +247,9 @@ fn name_mistake(section: &str, name: &str) -> Option<&'static str> {
         "models" if name.starts_with("route/") || name.starts_with("stage/") => {
             Some("`route/` and `stage/` begin the names of routes and stages")
         }
-        "models" | "routes" | "stages" if name.starts_with("tag:") => Some("`tag:` begins a list of models"),
+        "models" | "routes" | "stages" if name.starts_with("tag:") || name.starts_with("tier:") => {
+            Some("`tag:` and `tier:` begin lists of models")
+        }
         "providers" if name.contains('/') => Some("a provider's name must not contain `/`"),
         "providers" if name == "route" || name == "stage" => Some("`route` and `stage` are reserved"),
         _ => None,

@@ -139,8 +139,13 @@ impl Resolver<'_> {
         let emergency = self.model_list(&at.key("emergency"), &raw.emergency, models);
         let mut require = base.require;
         require.extend(self.required(&at.key("require"), &raw.require));
+        let strategy = own.unwrap_or(base.strategy);
+        let is_value = matches!(strategy, Strategy::Value(_));
+        if raw.pacing == Some(true) && !is_value {
+            self.missing(&at.key("pacing"), at, "only with `strategy: value`");
+        }
         Policy {
-            strategy: own.unwrap_or(base.strategy),
+            strategy,
             candidates: listed.or(of_split).unwrap_or(base.candidates),
             emergency: if raw.emergency.is_empty() { base.emergency } else { emergency },
             require,
@@ -153,6 +158,7 @@ impl Resolver<'_> {
             expected_output_tokens: raw.expected_output_tokens.or(base.expected_output_tokens),
             translation: raw.translation.map_or(base.translation, translation),
             cache: raw.cache.map_or(base.cache, cache),
+            pacing: raw.pacing.unwrap_or(base.pacing) && is_value,
         }
     }
 
