@@ -1,0 +1,399 @@
+//! The gate of one process: the scopes that it knows, reservations in all of them at once, and the thread that exchanges
+//! their slices with the store. What fits is the core's to say (`waypost_core::gate`); here are the locks and the waiting.
+
+mod driver;
+mod reservation;
+mod view;
+
+pub use driver::{Driver, History};
+pub use reservation::{Admitted, Reservation};
+pub use view::{Overrides, View};
+
+use crate::clock::Clock;
+use arc_swap::ArcSwap;
+use reservation::Outstanding;
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use waypost_core::config::OnStoreLoss;
+use waypost_core::gate::{self, Amounts, Bound, Exceeded, FRESH, Kind, OnExhausted, Quota, Scope, ScopeId, Verdict};
+use waypost_core::units::{Instant, Now};
+
+/// Scopes, reservations and the state of the exchange. One a process.
+#[derive(Debug)]
+pub struct Gate {
+    clock: Clock,
+    /// The store's clock: milliseconds since the Unix epoch at the clock's origin.
+    store_origin_ms: AtomicI64,
+    /// Every scope that is limited, or still has something to report.
+    cells: Mutex<HashMap<ScopeId, Arc<Cell>>>,
+    view: ArcSwap<View>,
+    outstanding: Mutex<Slab<Outstanding>>,
+    next_reservation: std::sync::atomic::AtomicU64,
+    /// Scopes whose slices are short or run low.
+    wanting: Mutex<Vec<Arc<Cell>>>,
+    wake: Notify,
+    rounds: watch::Sender<Round>,
+    closing: AtomicBool,
+    events: Mutex<VecDeque<Event>>,
+    /// Requests that wait for room.
+    pub(crate) queued: std::sync::atomic::AtomicUsize,
+}
+
+/// One scope with its lock, and what deciding reads of it without the lock.
+#[derive(Debug)]
+pub struct Cell {
+    scope: Mutex<Scope>,
+    /// It stands in [`Gate::wanting`].
+    queued: AtomicBool,
+    /// Some quota has little room, or single requests are capped: a candidate's worst case is to be looked at.
+    tight: AtomicBool,
+    /// Money is limited here.
+    money: AtomicBool,
+    /// Output is to be capped here.
+    output: AtomicBool,
+    /// The operator wants cheap candidates from here on.
+    clamped: AtomicBool,
+}
+
+/// The last exchange with the store.
+#[derive(Clone, Debug, Default)]
+struct Round {
+    number: u64,
+    /// It failed: when it began, and why.
+    away: Option<(Instant, Arc<str>)>,
+}
+
+/// A soft threshold that was crossed, as it is shown.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Event {
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: i64,
+    /// Whose budget.
+    pub scope: String,
+    /// Which one.
+    pub budget: &'static str,
+    /// Share of the limit, 0 to 1.
+    pub threshold: f64,
+    /// Spent, for people.
+    pub spent: String,
+    /// The limit, for people.
+    pub limit: String,
+}
+
+/// Events kept for `/admin/budgets`.
+const EVENTS: usize = 256;
+
+/// Why a reservation was not made.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// A limit leaves no room.
+    Exceeded(Box<Exceeded>),
+    /// The store of budgets cannot be asked, and the slice is spent.
+    Unavailable(Arc<str>),
+    /// The request's deadline passed while it waited for the store.
+    Deadline,
+}
+
+/// What one attempt wants reserved, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The scopes of the request, in order.
+    pub scopes: &'a [Arc<Cell>],
+    /// In each of them.
+    pub request: Amounts,
+    /// The scope of the model that is tried.
+    pub model: Option<&'a Arc<Cell>>,
+    /// In that one.
+    pub attempt: Amounts,
+}
+
+impl Gate {
+    /// A gate that knows no scope and no store yet.
+    pub fn new(clock: Clock) -> Arc<Self> {
+        let gate = Self {
+            clock,
+            store_origin_ms: AtomicI64::new(0),
+            cells: Mutex::default(),
+            view: ArcSwap::default(),
+            outstanding: Mutex::default(),
+            next_reservation: std::sync::atomic::AtomicU64::new(1),
+            wanting: Mutex::default(),
+            wake: Notify::new(),
+            rounds: watch::Sender::new(Round::default()),
+            closing: AtomicBool::new(false),
+            events: Mutex::default(),
+            queued: std::sync::atomic::AtomicUsize::new(0),
+        };
+        gate.set_store_clock(gate.clock.instant(), crate::clock::unix_ms());
+        Arc::new(gate)
+    }
+
+    /// What is limited at present.
+    pub fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Now, with the store's calendar: all gateways on one store turn their windows together, and a local clock that jumps
+    /// turns none.
+    pub fn now(&self) -> Now {
+        let instant = self.clock.instant();
+        let since_origin = (instant.0 / 1_000_000) as i64;
+        Now { instant, unix_ms: self.store_origin_ms.load(Ordering::Relaxed).saturating_add(since_origin) }
+    }
+
+    fn set_store_clock(&self, at: Instant, store_ms: i64) {
+        self.store_origin_ms.store(store_ms.saturating_sub((at.0 / 1_000_000) as i64), Ordering::Relaxed);
+    }
+
+    /// Reserves in all of the scopes or in none. Waits for the store only where a slice is short, and until `deadline` at
+    /// most.
+    pub async fn reserve(self: &Arc<Self>, wanted: &Wanted<'_>, deadline: Instant) -> Result<Reservation, Refused> {
+        let began = self.clock.instant();
+        let since = Instant(began.0.saturating_sub(FRESH.as_nanos() as u64));
+        let mut rounds: Option<watch::Receiver<Round>> = None;
+        loop {
+            // Before looking: a round that ends in between is not missed.
+            let seen = rounds.as_mut().map(|r| r.borrow_and_update().clone());
+            match self.try_reserve(wanted, since, deadline) {
+                Ok(reservation) => return Ok(reservation),
+                Err(Verdict::Exceeded(exceeded)) => return Err(Refused::Exceeded(exceeded)),
+                Err(Verdict::Ask | Verdict::Fits) => {}
+            }
+            if let Some((failed, why)) = seen.and_then(|round| round.away).filter(|(at, _)| *at >= began) {
+                tracing::debug!(at = failed.0, "a reservation found the store away");
+                return self.without_store(wanted, since, deadline, why);
+            }
+            let Some(rounds) = rounds.as_mut() else {
+                // The first time round only subscribes.
+                rounds = Some(self.rounds.subscribe());
+                continue;
+            };
+            self.want(wanted);
+            let timer = self.clock.timer(deadline);
+            match tokio::time::timeout_at(timer, rounds.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Refused::Unavailable("the gate has shut down".into())),
+                Err(_) => return Err(Refused::Deadline),
+            }
+        }
+    }
+
+    /// Whether a request would have room, as far as is known now; reserves nothing.
+    pub fn room(&self, cells: &mut dyn Iterator<Item = (&Arc<Cell>, Amounts)>) -> Result<(), Box<Exceeded>> {
+        let now = self.now();
+        let since = Instant(now.instant.0.saturating_sub(FRESH.as_nanos() as u64));
+        for (cell, need) in cells.filter(|(cell, _)| cell.is_tight()) {
+            let mut scope = cell.lock();
+            scope.turn(now.unix_ms);
+            if let Verdict::Exceeded(exceeded) = scope.check(&need, since) {
+                return Err(exceeded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the store asked about these scopes, so that what is known of them is fresh; reserves nothing. Does not wait for
+    /// longer than `longest`.
+    pub async fn refresh(&self, cells: &[Arc<Cell>], longest: Duration) {
+        let mut rounds = self.rounds.subscribe();
+        let now = self.now();
+        for cell in cells {
+            let mut scope = cell.lock();
+            scope.turn(now.unix_ms);
+            scope.look(Instant(now.instant.0.saturating_sub(FRESH.as_nanos() as u64)));
+            drop(scope);
+            self.queue(cell);
+        }
+        self.wake.notify_one();
+        // Whether it came or not: what is known is shown.
+        let _ = tokio::time::timeout(longest, rounds.changed()).await;
+    }
+
+    /// Resolves at the next exchange with the store, or at `until`.
+    pub async fn next_round(&self, until: Instant) {
+        let mut rounds = self.rounds.subscribe();
+        let _ = tokio::time::timeout_at(self.clock.timer(until), rounds.changed()).await;
+    }
+
+    /// The newest events, newest last.
+    pub fn events(&self) -> Vec<Event> {
+        lock(&self.events).iter().cloned().collect()
+    }
+
+    /// Why the store cannot be asked, where the last exchange failed.
+    pub fn store_away(&self) -> Option<Arc<str>> {
+        self.rounds.borrow().away.as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// Every scope that is known here.
+    pub fn cells(&self) -> Vec<Arc<Cell>> {
+        lock(&self.cells).values().cloned().collect()
+    }
+
+    fn try_reserve(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        since: Instant,
+        deadline: Instant,
+    ) -> Result<Reservation, Verdict> {
+        let now = self.now();
+        let cells = wanted.cells();
+        let mut locked: Vec<(MutexGuard<'_, Scope>, Amounts)> =
+            cells.iter().map(|(cell, need)| (cell.lock(), *need)).collect();
+        let held = gate::reserve(&mut locked, now, since);
+        let low = held.is_ok() && locked.iter().any(|(scope, _)| scope.is_low(now.instant));
+        if matches!(held, Err(Verdict::Exceeded(_))) {
+            locked.iter().zip(&cells).for_each(|((scope, _), (cell, _))| cell.read(scope));
+        }
+        drop(locked);
+        if low {
+            self.want(wanted);
+        }
+        let held = held?;
+        let held = cells.into_iter().map(|(cell, _)| cell.clone()).zip(held).collect();
+        Ok(Reservation::new(self.clone(), held, deadline))
+    }
+
+    /// The store is away and the slice is spent: closed, or on from what was free when it was last heard of.
+    fn without_store(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        since: Instant,
+        deadline: Instant,
+        why: Arc<str>,
+    ) -> Result<Reservation, Refused> {
+        if self.view().on_store_loss == OnStoreLoss::Closed {
+            return Err(Refused::Unavailable(why));
+        }
+        for (cell, need) in wanted.cells() {
+            if !cell.lock().extend(&need) {
+                return Err(Refused::Unavailable(why));
+            }
+        }
+        match self.try_reserve(wanted, since, deadline) {
+            Ok(reservation) => Ok(reservation),
+            Err(Verdict::Exceeded(exceeded)) => Err(Refused::Exceeded(exceeded)),
+            Err(Verdict::Ask | Verdict::Fits) => Err(Refused::Unavailable(why)),
+        }
+    }
+
+    /// Wakes the exchange for these scopes.
+    fn want(&self, wanted: &Wanted<'_>) {
+        for (cell, _) in wanted.cells() {
+            self.queue(cell);
+        }
+        self.wake.notify_one();
+    }
+
+    fn queue(&self, cell: &Arc<Cell>) {
+        if !cell.queued.swap(true, Ordering::AcqRel) {
+            lock(&self.wanting).push(cell.clone());
+        }
+    }
+
+    fn raise(&self, scope: &ScopeId, quota: Quota, limit: u64, spent: u64, crossed: &[u16]) {
+        for threshold in crossed {
+            let event = Event {
+                unix_ms: self.now().unix_ms,
+                scope: scope.to_string(),
+                budget: quota.name(),
+                threshold: f64::from(*threshold) / 10_000.0,
+                spent: quota.amount(spent),
+                limit: quota.amount(limit),
+            };
+            let Event { scope, budget, threshold, spent, limit, .. } = &event;
+            tracing::warn!(%scope, budget, threshold, %spent, %limit, "budget threshold crossed");
+            let mut events = lock(&self.events);
+            if events.len() == EVENTS {
+                events.pop_front();
+            }
+            events.push_back(event);
+        }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    /// Each scope with what is wanted there, in the order of locking.
+    fn cells(&self) -> Vec<(&'a Arc<Cell>, Amounts)> {
+        let request = self.scopes.iter().map(|cell| (cell, self.request));
+        // A model's scope is the last in order.
+        request.chain(self.model.map(|cell| (cell, self.attempt))).collect()
+    }
+
+    /// Whether nothing is limited.
+    pub fn is_free(&self) -> bool {
+        self.scopes.is_empty() && self.model.is_none()
+    }
+}
+
+impl Cell {
+    fn new(scope: Scope) -> Arc<Self> {
+        let flag = || AtomicBool::new(false);
+        let cell = Self {
+            queued: flag(),
+            tight: flag(),
+            money: flag(),
+            output: flag(),
+            clamped: flag(),
+            scope: Mutex::new(scope),
+        };
+        cell.read(&cell.lock());
+        Arc::new(cell)
+    }
+
+    /// The scope's state.
+    pub fn lock(&self) -> MutexGuard<'_, Scope> {
+        lock(&self.scope)
+    }
+
+    /// Whether a candidate's worst case is to be looked at before it is chosen.
+    pub fn is_tight(&self) -> bool {
+        self.tight.load(Ordering::Relaxed)
+    }
+
+    /// Whether money is limited here.
+    pub fn limits_money(&self) -> bool {
+        self.money.load(Ordering::Relaxed)
+    }
+
+    /// Whether output is to be capped here.
+    pub fn limits_output(&self) -> bool {
+        self.output.load(Ordering::Relaxed)
+    }
+
+    /// Whether the operator wants cheap candidates from here on.
+    pub fn is_clamped(&self) -> bool {
+        self.clamped.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what deciding reads without the lock.
+    fn read(&self, scope: &Scope) {
+        let limits = scope.limits();
+        let capped = limits.usd_per_request.is_some() || limits.tokens_per_request.is_some();
+        let scarce = scope.known().any(|k| k.slice.headroom().saturating_add(k.slice.last().free) <= k.limit / 20);
+        let last = limits.thresholds().last().copied().unwrap_or(10_000);
+        let late = |k: &gate::Known<'_>| {
+            k.part.quota.kind() == Kind::Budget
+                && u128::from(k.slice.spent()) * 10_000 >= u128::from(last) * u128::from(k.limit)
+        };
+        let clamps = limits.on_exhausted == Some(OnExhausted::Clamp);
+        self.tight.store(capped || scarce, Ordering::Relaxed);
+        self.money.store(limits.limits_money(), Ordering::Relaxed);
+        self.output.store(limits.limits_output(), Ordering::Relaxed);
+        self.clamped.store(clamps && scope.known().any(|k| late(&k)), Ordering::Relaxed);
+    }
+}
+
+/// Whether waiting may help: rates and windows come back, the cap of a single request does not.
+pub fn comes_back(exceeded: &Exceeded) -> bool {
+    matches!(exceeded.bound, Bound::Quota(_)) && exceeded.need <= exceeded.limit
+}
+
+/// The locks guard plain data: a panic elsewhere leaves it usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,116 @@
+//! A reservation of one attempt: settled once with what was used, released where nothing was. Dropping it releases it, so
+//! that no path out, a panic included, leaves anything reserved.
+
+use super::{Cell, Gate, lock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use waypost_core::gate::{Amounts, Held};
+use waypost_core::units::Instant;
+
+/// What a reservation holds, as the gate remembers it until it is settled.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    /// Whose it is: slots are used again.
+    id: u64,
+    /// When it is taken for forgotten.
+    deadline: Instant,
+    held: Vec<(Arc<Cell>, Held)>,
+}
+
+/// What one attempt has reserved.
+#[derive(Debug)]
+pub struct Reservation {
+    gate: Arc<Gate>,
+    slot: usize,
+    id: u64,
+    settled: bool,
+}
+
+/// A request's places where concurrency is limited; they come back when it is dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    _places: Reservation,
+}
+
+/// How long after a request's deadline its reservation is taken for forgotten.
+const GRACE_NANOS: u64 = 30_000_000_000;
+
+impl Reservation {
+    pub(super) fn new(gate: Arc<Gate>, held: Vec<(Arc<Cell>, Held)>, deadline: Instant) -> Self {
+        let id = gate.next_reservation.fetch_add(1, Ordering::Relaxed);
+        let deadline = Instant(deadline.0.saturating_add(GRACE_NANOS));
+        let slot = lock(&gate.outstanding).insert(Outstanding { id, deadline, held });
+        Self { gate, slot, id, settled: false }
+    }
+
+    /// Takes the request's places out of it; what is left is the attempt's.
+    pub fn split(self) -> (Option<Admitted>, Self) {
+        let mut places = Vec::new();
+        let mut deadline = Instant::default();
+        if let Some(outstanding) = lock(&self.gate.outstanding).get_mut(self.slot).filter(|o| o.id == self.id) {
+            deadline = outstanding.deadline;
+            for (cell, held) in &mut outstanding.held {
+                let (place, rest) = held.split_concurrency();
+                *held = rest;
+                if !place.is_empty() {
+                    places.push((cell.clone(), place));
+                }
+            }
+        }
+        let admitted = (!places.is_empty()).then(|| Admitted { _places: Self::new(self.gate.clone(), places, deadline) });
+        (admitted, self)
+    }
+
+    /// Ends it with what was used.
+    pub fn settle(mut self, used: &Amounts) {
+        self.end(Some(used));
+    }
+
+    fn end(&mut self, used: Option<&Amounts>) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        let mut all = lock(&self.gate.outstanding);
+        // Where it is no longer there it was taken for forgotten, and charged in full.
+        let mine = all.get(self.slot).is_some_and(|o| o.id == self.id).then(|| all.remove(self.slot));
+        drop(all);
+        if let Some(outstanding) = mine {
+            outstanding.end(&self.gate, |_| used.copied().unwrap_or_default());
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
+
+impl Outstanding {
+    fn end(self, gate: &Gate, used: impl Fn(&Held) -> Amounts) {
+        let now = gate.now();
+        for (cell, held) in &self.held {
+            cell.lock().settle(held, &used(held), now.unix_ms);
+        }
+    }
+}
+
+impl Gate {
+    /// Reservations under way.
+    pub fn reservations(&self) -> usize {
+        lock(&self.outstanding).len()
+    }
+
+    /// Charges reservations whose requests should have ended long ago: nobody knows what they used.
+    pub(super) fn charge_forgotten(&self) {
+        let now = self.clock.instant();
+        let mut all = lock(&self.outstanding);
+        let late: Vec<usize> = all.iter().filter(|(_, o)| o.deadline < now).map(|(slot, _)| slot).collect();
+        let late: Vec<Outstanding> = late.into_iter().map(|slot| all.remove(slot)).collect();
+        drop(all);
+        for outstanding in late {
+            tracing::error!(reservation = outstanding.id, "a reservation outlived its deadline and is charged in full");
+            outstanding.end(self, |held| *held.amounts());
+        }
+    }
+}
