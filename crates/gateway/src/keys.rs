@@ -4,21 +4,22 @@
 //! and more: there is no dictionary to try. Looking the hash up compares no secret byte by byte, so timing tells nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use waypost_core::config::Key;
 
 /// The configured keys, by hash.
 #[derive(Debug)]
 pub struct Keyring {
     hash_key: [u8; 32],
-    by_hash: HashMap<[u8; 32], usize>,
+    by_hash: HashMap<[u8; 32], Arc<Key>>,
 }
 
 impl Keyring {
-    /// Hashes the secrets of `keys`; positions are kept.
+    /// Hashes the secrets of `keys`.
     pub fn new(keys: &[Key]) -> Self {
         let hash_key = random_key();
         let hash = |k: &Key| *blake3::keyed_hash(&hash_key, k.secret.expose().as_bytes()).as_bytes();
-        let by_hash = keys.iter().enumerate().map(|(i, k)| (hash(k), i)).collect();
+        let by_hash = keys.iter().map(|k| (hash(k), Arc::new(k.clone()))).collect();
         Self { hash_key, by_hash }
     }
 
@@ -27,9 +28,9 @@ impl Keyring {
         self.by_hash.is_empty()
     }
 
-    /// The position of the key that this secret opens.
-    pub fn find(&self, secret: &[u8]) -> Option<usize> {
-        self.by_hash.get(blake3::keyed_hash(&self.hash_key, secret).as_bytes()).copied()
+    /// The key that this secret opens.
+    pub fn find(&self, secret: &[u8]) -> Option<&Arc<Key>> {
+        self.by_hash.get(blake3::keyed_hash(&self.hash_key, secret).as_bytes())
     }
 }
 
@@ -52,8 +53,8 @@ mod tests {
     fn only_the_secret_itself_opens() {
         let key = |id: &str, secret: &str| Key::new(id, Secret::new(secret));
         let ring = Keyring::new(&[key("a", "sk-one"), key("b", "sk-two")]);
-        for (secret, found) in [("sk-two", Some(1)), ("sk-one", Some(0)), ("sk-on", None), ("", None), ("a", None)] {
-            assert_eq!(ring.find(secret.as_bytes()), found, "{secret}");
+        for (secret, found) in [("sk-two", Some("b")), ("sk-one", Some("a")), ("sk-on", None), ("", None), ("a", None)] {
+            assert_eq!(ring.find(secret.as_bytes()).map(|k| &*k.id), found, "{secret}");
         }
     }
 }

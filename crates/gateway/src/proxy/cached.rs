@@ -59,7 +59,7 @@ impl Prepared {
         };
         part(self.client.name().as_bytes());
         part(&[self.call as u8, u8::from(self.profile.sensitive)]);
-        let key = self.key.filter(|_| !shared).map(|k| &*self.snapshot.config.keys[k].id);
+        let key = self.key.as_ref().filter(|_| !shared).map(|k| &*k.id);
         part(key.unwrap_or("").as_bytes());
         let h = &self.hints;
         part(format!("{:?}", (h.max_cost, h.max_latency_ms, h.min_quality, h.prefer)).as_bytes());

@@ -78,7 +78,7 @@ impl Prepared {
             profile: &self.profile,
             hints: &self.hints,
             tags: &self.tags,
-            key: self.key.map(|k| &config.keys[k]),
+            key: self.key.as_deref(),
             headers: &|visit| self.each_header(visit),
             exact_tokens: &|tokenizer| waypost_core::tokens::count_chat(&self.body, &self.scan, tokenizer),
         };
@@ -210,7 +210,7 @@ impl Run<'_> {
     fn endpoints(&self, decision: &Decision) -> Vec<Cow<'_, [EndpointIx]>> {
         let config = &self.prepared.snapshot.config;
         let registry = &config.registry;
-        let key = self.prepared.key.map(|k| &config.keys[k]).filter(|k| !k.providers.is_empty());
+        let key = self.prepared.key.as_ref().filter(|k| !k.providers.is_empty());
         let of = |c: &waypost_core::route::Candidate| {
             let all = &registry.model(c.model).endpoints;
             if c.provider.is_none() && key.is_none() {
@@ -230,7 +230,7 @@ impl Run<'_> {
 /// The record of a request at its decision.
 fn record(prepared: &Prepared, decision: &Decision, id: RequestId) -> RequestRecord {
     let config = &prepared.snapshot.config;
-    let key = prepared.key.map(|k| &config.keys[k]);
+    let key = prepared.key.as_deref();
     let profile = &prepared.profile;
     RequestRecord {
         id,

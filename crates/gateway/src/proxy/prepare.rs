@@ -5,6 +5,7 @@ use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::sync::Arc;
+use waypost_core::config::Key;
 use waypost_core::hints::Hints;
 use waypost_core::json;
 use waypost_core::profile::{self, Declared, Profile};
@@ -30,8 +31,8 @@ pub struct Prepared {
     pub client: Dialect,
     /// The configuration that it is served on.
     pub snapshot: Arc<Snapshot>,
-    /// The client key, by position.
-    pub key: Option<usize>,
+    /// The client key.
+    pub key: Option<Arc<Key>>,
     /// As it came.
     pub body: Bytes,
     /// What one pass over it found.
@@ -55,7 +56,7 @@ const HIDDEN: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-
 pub fn prepare(
     snapshot: Arc<Snapshot>,
     (call, client): (Call, Dialect),
-    key: Option<usize>,
+    key: Option<Arc<Key>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Prepared, Error> {
@@ -72,7 +73,7 @@ pub fn prepare(
     };
     let model = json::unescape(&body[model.start + 1..model.end - 1]).into_owned();
     let hints = hints(&scan, &body, &headers)?;
-    let tags = tags(&snapshot, key, &hints);
+    let tags = tags(key.as_deref(), &hints);
     // Looking for personal data costs a pass over the text: only where some rule asks. A caller can declare it, not deny it.
     let found = || scan.texts.iter().any(|t| sensitive::detect(&body[t.range.clone()]).is_some());
     let sensitive = hints.sensitive == Some(true) || (snapshot.asks_sensitive && found());
@@ -119,8 +120,8 @@ fn hints(scan: &Scan, body: &Bytes, headers: &HeaderMap) -> Result<Hints, Error>
 }
 
 /// The key's tags win, so that a tag's rules cannot be evaded by sending another value.
-fn tags(snapshot: &Snapshot, key: Option<usize>, hints: &Hints) -> Vec<(Arc<str>, Arc<str>)> {
-    let mut tags = key.map(|k| snapshot.config.keys[k].tags.clone()).unwrap_or_default();
+fn tags(key: Option<&Key>, hints: &Hints) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut tags = key.map(|k| k.tags.clone()).unwrap_or_default();
     for (name, value) in &hints.tags {
         if !tags.iter().any(|(k, _)| **k == **name) {
             tags.push((name.as_str().into(), value.as_str().into()));

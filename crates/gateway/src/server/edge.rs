@@ -50,7 +50,7 @@ pub(super) fn readyz(state: &State, snapshot: &Snapshot) -> Reply {
 }
 
 /// Everything that this key may ask for: models, routes, stages, `auto`; in the form that the client's API gives them.
-pub(super) fn models(snapshot: &Snapshot, key: Option<usize>, headers: &HeaderMap) -> Reply {
+pub(super) fn models(snapshot: &Snapshot, key: Option<&Key>, headers: &HeaderMap) -> Reply {
     let listed = listed(snapshot, key);
     if !is_anthropic(headers) {
         return reply(StatusCode::OK, &json!({"object": "list", "data": listed}));
@@ -75,7 +75,7 @@ fn anthropic_model(model: &Value) -> Value {
 }
 
 /// One of them; the id may hold `/`.
-pub(super) fn model(snapshot: &Snapshot, key: Option<usize>, headers: &HeaderMap, id: &str) -> Result<Reply, Error> {
+pub(super) fn model(snapshot: &Snapshot, key: Option<&Key>, headers: &HeaderMap, id: &str) -> Result<Reply, Error> {
     let id = percent_decoded(id);
     let found = listed(snapshot, key).into_iter().find(|m| m["id"] == id.as_str());
     let missing = || Error::new(Kind::ModelNotFound, format!("`{id}` does not exist; GET /v1/models lists what does"));
@@ -83,9 +83,8 @@ pub(super) fn model(snapshot: &Snapshot, key: Option<usize>, headers: &HeaderMap
     found.map(|m| reply(StatusCode::OK, &shown(m))).ok_or_else(missing)
 }
 
-fn listed(snapshot: &Snapshot, key: Option<usize>) -> Vec<Value> {
+fn listed(snapshot: &Snapshot, key: Option<&Key>) -> Vec<Value> {
     let config = &snapshot.config;
-    let key = key.map(|k| &config.keys[k]);
     let allowed = |list: fn(&Key) -> &[Arc<str>], name: &Arc<str>| {
         key.is_none_or(|k| list(k).is_empty() || list(k).contains(name))
     };

@@ -7,10 +7,11 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
-use waypost_core::config::Auth;
+use std::sync::Arc;
+use waypost_core::config::{Auth, Key};
 
-/// The client's key, by position; `None` where keys are not asked for.
-pub(super) fn client(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<usize>, Error> {
+/// The client's key; `None` where keys are not asked for.
+pub(super) fn client(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<Arc<Key>>, Error> {
     if snapshot.keys.is_empty() || snapshot.config.server.auth == Auth::None {
         return Ok(None);
     }
@@ -19,7 +20,7 @@ pub(super) fn client(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<
         return Err(Error::new(Kind::InvalidApiKey, message));
     };
     let found = snapshot.keys.find(secret);
-    found.map(Some).ok_or_else(|| Error::new(Kind::InvalidApiKey, "the key is not known to this gateway"))
+    found.cloned().map(Some).ok_or_else(|| Error::new(Kind::InvalidApiKey, "the key is not known to this gateway"))
 }
 
 /// What a client sends as its key: a bearer token, else `x-api-key`.

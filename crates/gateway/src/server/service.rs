@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use waypost_core::config::Key;
 use waypost_core::registry::Dialect;
 use waypost_core::units::RequestId;
 
@@ -101,7 +102,7 @@ pub(super) fn may_post(
     state: &State,
     snapshot: &Snapshot,
     request: &Request<Incoming>,
-) -> Result<Option<usize>, Error> {
+) -> Result<Option<Arc<Key>>, Error> {
     let key = guard::client(snapshot, request.headers())?;
     if request.method() != Method::POST {
         return Err(no_such_path(request.method(), request.uri().path()));
@@ -166,9 +167,9 @@ fn simple(
     if path == "/v1" || path.starts_with("/v1/") {
         let key = guard::client(snapshot, headers)?;
         return match path.strip_prefix("/v1/models") {
-            Some("") if is_get => Ok(Some(edge::models(snapshot, key, headers))),
+            Some("") if is_get => Ok(Some(edge::models(snapshot, key.as_deref(), headers))),
             Some(id) if is_get && id.len() > 1 && id.starts_with('/') => {
-                edge::model(snapshot, key, headers, &id[1..]).map(Some)
+                edge::model(snapshot, key.as_deref(), headers, &id[1..]).map(Some)
             }
             _ => Err(no_such_path(request.method(), path)),
         };
