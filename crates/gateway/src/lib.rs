@@ -8,6 +8,7 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod error;
+pub mod gate;
 pub mod keys;
 pub mod live;
 pub mod proxy;

@@ -2,6 +2,7 @@
 //! and the errors are logged and shown on `/readyz`.
 
 use crate::app::State;
+use crate::gate::Overrides;
 use crate::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -68,13 +69,18 @@ fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     if config.server.workers != old.config.server.workers {
         fixed.push("server.workers");
     }
+    if config.leases != old.config.leases {
+        fixed.push("leases");
+    }
     if config.storage != old.config.storage {
         fixed.push("storage");
     }
     if !fixed.is_empty() {
         tracing::warn!("changed, but in force only after a restart: {}", fixed.join(", "));
     }
-    state.swap(Snapshot::build(config, Some(&old))?);
+    let snapshot = Snapshot::build(config, Some(&old))?;
+    state.gate.configure(&snapshot.config, snapshot.config.keys.iter(), &Overrides::default());
+    state.swap(snapshot);
     Ok(())
 }
 

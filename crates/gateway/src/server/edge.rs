@@ -150,7 +150,7 @@ pub(super) async fn route(
     let (head, body) = request.into_parts();
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
-    let (decision, _) = prepared.decide(&state.clock, id);
+    let (decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
     Ok(reply(StatusCode::OK, &json!(explained)))
