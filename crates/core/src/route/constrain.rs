@@ -484,9 +484,8 @@ impl<'a> Search<'a> {
         let registry = &self.config.registry;
         let key = self.ask.key;
         let here = move |ix: &EndpointIx| {
-            let provider = registry.endpoint(*ix).provider;
-            pin.provider.is_none_or(|p| provider == p)
-                && key.is_none_or(|k| k.allows_provider(&registry.provider(provider).name))
+            pin.provider.is_none_or(|p| registry.endpoint(*ix).provider == p)
+                && key.is_none_or(|k| k.allows_endpoint(registry, *ix))
         };
         registry.model(pin.model).endpoints.iter().copied().filter(here)
     }

@@ -266,9 +266,8 @@ impl Run<'_> {
                 return Cow::Borrowed(all.as_slice());
             }
             let may = |e: &EndpointIx| {
-                let provider = registry.endpoint(*e).provider;
-                c.provider.is_none_or(|p| provider == p)
-                    && key.is_none_or(|k| k.allows_provider(&registry.provider(provider).name))
+                c.provider.is_none_or(|p| registry.endpoint(*e).provider == p)
+                    && key.is_none_or(|k| k.allows_endpoint(registry, *e))
             };
             all.iter().copied().filter(may).collect()
         };

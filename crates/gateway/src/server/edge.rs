@@ -89,12 +89,13 @@ fn listed(snapshot: &Snapshot, key: Option<&Key>) -> Vec<Value> {
         key.is_none_or(|k| list(k).is_empty() || list(k).contains(name))
     };
     let registry = &config.registry;
-    let at_allowed = |k: &Key, m: &ModelIx| {
-        let mut providers = registry.model(*m).endpoints.iter().map(|e| registry.endpoint(*e).provider);
-        providers.any(|p| k.allows_provider(&registry.provider(p).name))
+    let may = |m: &ModelIx| {
+        let model = registry.model(*m);
+        key.is_none_or(|k| {
+            let mut endpoints = model.endpoints.iter();
+            config.gate.allows(k, &model.name).is_ok() && endpoints.any(|e| k.allows_endpoint(registry, *e))
+        })
     };
-    let may =
-        |m: &ModelIx| key.is_none_or(|k| config.gate.allows(k, &registry.model(*m).name).is_ok() && at_allowed(k, m));
     let serves = |m: &ModelIx| registry.model(*m).status != Status::Offline;
     let models = registry.model_ixs().filter(|m| may(m) && serves(m)).map(|m| facts(snapshot, m));
     let routes = config.routes.iter().filter(|r| allowed(|k| &k.routes, &r.name));
