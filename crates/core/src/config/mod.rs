@@ -244,6 +244,8 @@ pub struct Tls {
 pub enum Storage {
     /// An SQLite file; a relative path is from the working directory.
     Sqlite(PathBuf),
+    /// A Postgres database; the URL holds its password.
+    Postgres(Secret),
     /// In memory, gone at exit.
     Memory,
 }

@@ -173,21 +173,43 @@ impl Text for jiff::tz::TimeZone {
 
 impl Text for Storage {
     const FORMAT: &'static str = "waypost-storage";
-    const EXAMPLES: &'static [&'static str] = &["sqlite:waypost.db", "memory"];
+    const EXAMPLES: &'static [&'static str] =
+        &["sqlite:waypost.db", "postgres://USER:PASSWORD@HOST/DATABASE", "memory"];
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "memory" {
             return Ok(Self::Memory);
         }
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            return Err("Postgres is not supported by this version yet; use sqlite:FILE or memory".into());
+            return postgres(text);
         }
         let file = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
         match file.filter(|f| !f.is_empty() && !f.contains(['?', '\0'])) {
             Some(file) => Ok(Self::Sqlite(file.into())),
-            None => Err("expected sqlite:FILE or memory".into()),
+            None => Err("expected sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE or memory".into()),
         }
     }
+}
+
+/// A Postgres URL that names a host (or a folder of sockets, as `?host=/run/postgresql`) and a database.
+fn postgres(text: &str) -> Result<Storage, String> {
+    let wanted = "expected postgres://USER:PASSWORD@HOST/DATABASE; special characters in a name or password are written \
+                  as %XX";
+    let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")).ok_or(wanted)?;
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, database) = place.split_once('/').ok_or(wanted)?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_host = !host.is_empty() || query.split('&').any(|p| p.starts_with("host="));
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '#';
+    if !has_host
+        || authority.matches('@').count() > 1
+        || database.is_empty()
+        || database.contains('/')
+        || text.contains(odd)
+    {
+        return Err(wanted.into());
+    }
+    Ok(Storage::Postgres(Secret::new(text)))
 }
 
 /// Where a provider's paths begin, without a trailing slash.
@@ -371,8 +393,27 @@ mod tests {
             (<jiff::tz::TimeZone as Text>::FORMAT, &["UTC", "utc", "Europe/Berlin"], &["", "Berlin", "CEST+2"]),
             (
                 Storage::FORMAT,
-                &["memory", "sqlite:x.db", "sqlite:///var/x.db"],
-                &["", "sqlite:", "x.db", "postgres://h/d", "redis://h"],
+                &[
+                    "memory",
+                    "sqlite:x.db",
+                    "sqlite:///var/x.db",
+                    "postgres://h/d",
+                    "postgresql://u:p%40@h:5432/d?sslmode=require",
+                    "postgres:///d?host=/run/postgresql",
+                ],
+                &[
+                    "",
+                    "sqlite:",
+                    "x.db",
+                    "redis://h",
+                    "postgres:",
+                    "postgres://h",
+                    "postgres://u:p@/d",
+                    "postgres://u:p@x@h/d",
+                    "postgres://u:p/x@h/d",
+                    "postgres://u:p#@h/d",
+                    "postgres://u: @h/d",
+                ],
             ),
             (
                 BaseUrl::FORMAT,

@@ -2,9 +2,10 @@
 //! request path pays for a lock and a push. What is queued is never dropped, only its decision detail is.
 
 use super::RequestRecord;
+use super::error::LedgerError;
+use super::place::Place;
 use super::read::Reader;
-use super::rows::RowWriter;
-use super::schema::{LedgerError, Location};
+use super::sqlite::{Location, RowWriter};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -73,7 +74,7 @@ pub struct NotFlushed {
 #[derive(Debug)]
 pub struct Ledger {
     shared: Arc<Shared>,
-    location: Location,
+    place: Place,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -83,7 +84,8 @@ impl Ledger {
     /// # Errors
     /// See [`LedgerError`]; the message names the file.
     pub fn open(storage: &Storage, options: LedgerOptions) -> Result<Self, LedgerError> {
-        let location = Location::of(storage);
+        let place = Place::of(storage)?;
+        let Place::Sqlite(location) = &place else { return Err(LedgerError::Url("Postgres comes".to_owned())) };
         let in_memory = matches!(location, Location::Memory(_));
         let most = if in_memory { Some(LedgerOptions::MEMORY_REQUESTS) } else { None };
         let retain = options.retain.into_iter().chain(most).min();
@@ -91,7 +93,7 @@ impl Ledger {
         let shared = Arc::new(Shared { options, ..Shared::default() });
         let of_thread = shared.clone();
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || run(&of_thread, writer))?;
-        Ok(Self { shared, location, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, place, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues a record; never blocks on the disk and never drops it. Decision detail is dropped, and counted, where too
@@ -181,7 +183,12 @@ impl Ledger {
     /// # Errors
     /// See [`LedgerError`].
     pub fn reader(&self) -> Result<Reader, LedgerError> {
-        Reader::at(&self.location)
+        Reader::at(self.place())
+    }
+
+    /// Where the ledger is, for what else is kept there.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Waits until `reached` holds for the counts; for tests, which must not sleep.

@@ -1,19 +1,21 @@
 //! The ledger: one record a request, one row an attempt, written in batches off the request path. It decides nothing.
 
+mod error;
 mod ledger;
+pub(crate) mod place;
+pub(crate) mod postgres;
 mod read;
 mod report;
-mod rows;
 mod sampler;
-mod schema;
+pub(crate) mod sqlite;
 #[cfg(test)]
 mod tests;
 
+pub use error::{Fault, LedgerError};
 pub use ledger::{Ledger, LedgerOptions, LedgerStats, NotFlushed};
 pub use read::{Reader, StoredAttempt, StoredRequest};
 pub use report::{By, Figures, Group, Percentiles, Report, Saving};
 pub use sampler::DecisionSampler;
-pub use schema::LedgerError;
 
 use std::sync::Arc;
 use waypost_core::profile::{Class, Task};

@@ -1,6 +1,8 @@
 //! The ledger's read side: a connection of its own, which never blocks the writer for long. It writes nothing.
 
-use super::schema::{ATTEMPT_BITS, LedgerError, Location, SEQ_BITS};
+use super::error::LedgerError;
+use super::place::Place;
+use super::sqlite::{ATTEMPT_BITS, Location, SEQ_BITS};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -110,11 +112,12 @@ impl Reader {
     pub fn open(storage: &Storage) -> Result<Self, LedgerError> {
         match storage {
             Storage::Memory => Err(LedgerError::InMemory),
-            Storage::Sqlite(_) => Self::at(&Location::of(storage)),
+            Storage::Sqlite(_) | Storage::Postgres(_) => Self::at(&Place::of(storage)?),
         }
     }
 
-    pub(super) fn at(location: &Location) -> Result<Self, LedgerError> {
+    pub(super) fn at(place: &Place) -> Result<Self, LedgerError> {
+        let Place::Sqlite(location) = place else { return Err(LedgerError::Url("Postgres comes".to_owned())) };
         Ok(Self { conn: Mutex::new(location.open_reader()?), location: location.clone() })
     }
 

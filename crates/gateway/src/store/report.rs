@@ -4,8 +4,9 @@
 //! By model and provider the rows are **attempts**: an error belongs to the model that made it, not to the one that
 //! answered in the end. By anything else the rows are **requests**. `total` is always over requests.
 
+use super::error::LedgerError;
 use super::read::{Reader, count, parse_tags};
-use super::schema::{ATTEMPT_BITS, LedgerError, SEQ_BITS};
+use super::sqlite::{ATTEMPT_BITS, SEQ_BITS};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use serde::Serialize;

@@ -34,7 +34,8 @@ use std::borrow::Cow;
 pub(super) struct Config {
     /// The listener and who may use it.
     pub(super) server: Server,
-    /// Where records go: `sqlite:FILE` (a relative path is from the working directory) or `memory`. Default
+    /// Where records go: `sqlite:FILE` (a relative path is from the working directory),
+    /// `postgres://USER:PASSWORD@HOST/DATABASE` (any number of gateways share one) or `memory`. Default
     /// `sqlite:waypost.db`. Needs a restart.
     pub(super) storage: Option<Checked<Storage>>,
     /// IANA name of the time zone of calendars and peak hours. Default `UTC`.

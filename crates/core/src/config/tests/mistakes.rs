@@ -42,8 +42,8 @@ fn one_mistake_in_the_structure_gives_one_error() {
             "time_zone: Europe/Berln",
             "1: time_zone: not an IANA time zone, such as UTC or Europe/Berlin; did you mean `Europe/Berlin`?",
         ),
-        ("storage: mysql://x", "1: storage: expected sqlite:FILE or memory"),
-        ("storage: postgres://u:p@h/d", "1: storage: Postgres is not supported by this version yet"),
+        ("storage: mysql://x", "1: storage: expected sqlite:FILE, postgres://"),
+        ("storage: postgres://u:p@h", "1: storage: expected postgres://USER:PASSWORD@HOST/DATABASE"),
         ("execution: { max_attempts: 0 }", "1: execution.max_attempts: must be between 1 and 100"),
         ("execution: { chunk_timeout: soon }", "1: execution.chunk_timeout: expected a duration"),
         ("execution: { connect_timeout: 0s }", "1: execution.connect_timeout: must be longer than 0"),
@@ -428,10 +428,10 @@ fn secrets_never_show() {
     }
     let good = parsed(
         "server: { admin_token: '${WORD}' }\nproviders: { openai: { api_key: '${WORD}', headers: { x-a: '${WORD}' } }, bedrock: { region: eu, access_key_id: '${WORD}', secret_access_key: '${WORD}', session_token: '${WORD}' } }\n\
-         models: { gpt-4o-mini: {} }\nkeys: [{ id: a, secret: '${WORD}' }]\nroutes: { r: { require: ['${WORD}'] } }",
+         models: { gpt-4o-mini: {} }\nkeys: [{ id: a, secret: '${WORD}' }]\nstorage: 'postgres://u:${WORD}@h/d'\nroutes: { r: { require: ['${WORD}'] } }",
     );
     assert!(good.warnings.iter().all(|w| !w.message.contains("word-secret")), "{:?}", good.warnings);
-    let Config { server, registry, keys, .. } = good.config;
-    assert!(!format!("{server:?} {registry:?} {keys:?}").contains("word-secret"));
+    let Config { server, registry, keys, storage, .. } = good.config;
+    assert!(!format!("{server:?} {registry:?} {keys:?} {storage:?}").contains("word-secret"));
     assert_eq!(registry.providers[0].api_keys[0].expose(), "word-secret");
 }

@@ -1,7 +1,7 @@
 //! Records to rows: dictionaries and inserts, one transaction a batch. It owns no thread, no queue and no clock.
 
 use super::schema::{ATTEMPT_BITS, SEQ_BITS};
-use super::{AttemptRecord, RequestOutcome, RequestRecord};
+use crate::store::{AttemptRecord, RequestOutcome, RequestRecord};
 use hashbrown::HashTable;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ const LAST_SEQ: &str =
     "SELECT max(ifnull((SELECT max(seq) FROM requests), 0), ifnull((SELECT max(seq) FROM attempts), 0) >> 6)";
 
 /// Writes batches of records through one connection.
-pub(super) struct RowWriter {
+pub(in crate::store) struct RowWriter {
     conn: Connection,
     dictionaries: Dictionaries,
     /// What is kept of requests, and of decisions, which are larger; `None`: all.
@@ -40,14 +40,14 @@ pub(super) struct RowWriter {
 }
 
 impl RowWriter {
-    pub(super) fn new(conn: Connection, retain: Option<u64>) -> Self {
+    pub(in crate::store) fn new(conn: Connection, retain: Option<u64>) -> Self {
         conn.set_prepared_statement_cache_capacity(16);
         let retained = retain.map(|keep| [Retention::new(keep), Retention::new(keep / DECISION_SHARE)]);
         Self { conn, dictionaries: Dictionaries::default(), retained }
     }
 
     /// Writes all of `records` or, on an error, none.
-    pub(super) fn write(&mut self, records: &[RequestRecord]) -> rusqlite::Result<()> {
+    pub(in crate::store) fn write(&mut self, records: &[RequestRecord]) -> rusqlite::Result<()> {
         let result = self.try_write(records);
         if result.is_err() {
             // Numbers given in the transaction that was rolled back do not exist.

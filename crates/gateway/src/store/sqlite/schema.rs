@@ -6,103 +6,40 @@
 //! finds all requests since a time. An attempt's `seq` is its request's times 64 plus its number. Dictionary rows may
 //! repeat: a process starts with empty dictionaries, and a dictionary that grew too large starts again.
 
+use crate::store::error::{Fault, LedgerError};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use waypost_core::config::Storage;
 
 /// Bits of `requests.seq` below the millisecond.
-pub(super) const SEQ_BITS: u32 = 8;
+pub(in crate::store) const SEQ_BITS: u32 = 8;
 /// Bits of `attempts.seq` below its request's `seq`.
-pub(super) const ATTEMPT_BITS: u32 = 6;
+pub(in crate::store) const ATTEMPT_BITS: u32 = 6;
 
 /// Marks a file as a ledger (`PRAGMA application_id`): "WPLG".
 const APPLICATION_ID: i32 = 0x5750_4c47;
 
 /// Step `n` takes the schema from version `n` to `n + 1`. Append only: a released step never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql")];
-
-/// What can be wrong with a ledger as a whole.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The file is there and is something else.
-    #[error("{0} is not an SQLite database")]
-    NotADatabase(String),
-    /// An SQLite database of another program.
-    #[error("{0} is an SQLite database, but not a Waypost ledger")]
-    Foreign(String),
-    /// Written by a later Waypost.
-    #[error("{path} has schema version {found}; this Waypost knows versions up to {known}: use the newer Waypost")]
-    Newer {
-        /// Which ledger.
-        path: String,
-        /// The version that it has.
-        found: i64,
-        /// The newest version that this build knows.
-        known: i64,
-    },
-    /// Written by an earlier Waypost, and opened for reading only.
-    #[error("{path} has schema version {found}, and {known} is needed: start `waypost serve` once, it migrates")]
-    Older {
-        /// Which ledger.
-        path: String,
-        /// The version that it has.
-        found: i64,
-        /// The version that this build reads.
-        known: i64,
-    },
-    /// A migration failed; the ledger is as it was.
-    #[error("cannot migrate {path} from schema version {from}: {source}")]
-    Migration {
-        /// Which ledger.
-        path: String,
-        /// The version that it has and keeps.
-        from: i64,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// Nothing is there to read.
-    #[error("there is no ledger at {0}: has `waypost serve` run with this storage?")]
-    Missing(String),
-    /// Memory storage belongs to the process that made it.
-    #[error("storage is `memory`: only the running gateway can read it")]
-    InMemory,
-    /// The thread that writes could not be started.
-    #[error("cannot start the ledger's thread: {0}")]
-    Thread(#[from] std::io::Error),
-    /// The database refused.
-    #[error("{path}: {source}")]
-    Sqlite {
-        /// Which ledger.
-        path: String,
-        /// Why.
-        source: rusqlite::Error,
-    },
-}
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/1.sql"), include_str!("../migrations/sqlite/2.sql")];
 
 /// A place that connections can be opened to.
 #[derive(Clone, Debug)]
-pub(super) enum Location {
+pub(crate) enum Location {
     File(PathBuf),
     /// Name of a database in memory, shared by the connections of this process and freed with the last of them.
     Memory(String),
 }
 
 impl Location {
-    /// Where `storage` points; each call on `Memory` names a new, empty database.
-    pub(super) fn of(storage: &Storage) -> Self {
+    /// A new, empty database in memory.
+    pub(crate) fn memory() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        match storage {
-            Storage::Sqlite(path) => Self::File(path.clone()),
-            Storage::Memory => {
-                Self::Memory(format!("file:/waypost-{}?vfs=memdb", NEXT.fetch_add(1, Ordering::Relaxed)))
-            }
-        }
+        Self::Memory(format!("file:/waypost-{}?vfs=memdb", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// For messages.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Memory(_) => "memory".to_owned(),
@@ -116,8 +53,8 @@ impl Location {
         }
     }
 
-    /// Opens for writing, creates what is missing and migrates what is old.
-    pub(super) fn open_writer(&self) -> Result<Connection, LedgerError> {
+    /// Opens for writing, creates what is missing and migrates what is old. The connection waits 50 ms for a lock.
+    pub(crate) fn open_writer(&self) -> Result<Connection, LedgerError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -128,13 +65,13 @@ impl Location {
         migrate(&mut conn, version, MIGRATIONS).map_err(|(from, source)| LedgerError::Migration {
             path: self.name(),
             from,
-            source,
+            source: Fault::Sqlite(source),
         })?;
         Ok(conn)
     }
 
     /// Opens an existing ledger of the current version for reading.
-    pub(super) fn open_reader(&self) -> Result<Connection, LedgerError> {
+    pub(crate) fn open_reader(&self) -> Result<Connection, LedgerError> {
         if let Self::File(path) = self
             && !path.exists()
         {
@@ -151,10 +88,10 @@ impl Location {
     }
 
     /// As a user can act on it.
-    pub(super) fn explain(&self, source: rusqlite::Error) -> LedgerError {
+    pub(crate) fn explain(&self, source: rusqlite::Error) -> LedgerError {
         match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => LedgerError::NotADatabase(self.name()),
-            _ => LedgerError::Sqlite { path: self.name(), source },
+            _ => LedgerError::Database { path: self.name(), source: Fault::Sqlite(source) },
         }
     }
 
@@ -233,6 +170,9 @@ mod tests {
             let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
             assert_eq!(version, MIGRATIONS.len() as i64);
             conn.execute_batch("SELECT * FROM requests_v; SELECT * FROM attempts_v").unwrap();
+            for table in ["client_keys", "scope_limits", "audit", "budget_books", "meta"] {
+                conn.execute_batch(&format!("SELECT * FROM {table}")).unwrap();
+            }
         }
         location.open_reader().unwrap();
     }
