@@ -59,7 +59,7 @@ const GATEWAY: Rows = &[
     ("error", &[]),
     ("keys", &[]),
     ("store", &[]),
-    ("books", &["store"]),
+    ("books", &["clock", "store"]),
     ("simulate", &[]),
     ("cache", &[]),
     ("upstream", &["clock", "simulate"]),
