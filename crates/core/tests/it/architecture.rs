@@ -58,7 +58,7 @@ const GATEWAY: Rows = &[
     ("clock", &[]),
     ("keys", &[]),
     ("store", &[]),
-    ("books", &["store"]),
+    ("books", &["clock", "store"]),
     ("gate", &["books", "clock"]),
     ("error", &["gate"]),
     ("simulate", &[]),
