@@ -158,6 +158,8 @@ pub struct Scope {
     past: Vec<Line>,
     /// When the first window turns, milliseconds since the Unix epoch.
     turns_ms: i64,
+    /// How often [`Scope::due`] began something.
+    exchanges: u64,
 }
 
 /// One quota in one period.
@@ -297,14 +299,29 @@ impl Scope {
         }
     }
 
-    /// Has the next exchange bring room for `need`.
-    pub fn wait_for(&mut self, need: &Amounts, since: Instant) {
+    /// Has the next exchange bring room for `need`. What comes back is to be given again by a request that still waits, so
+    /// that it is not counted twice.
+    pub fn wait_for(&mut self, need: &Amounts, since: Instant, before: Option<u64>) -> u64 {
+        if before == Some(self.exchanges) {
+            return self.exchanges;
+        }
         for line in self.lines.iter_mut().flatten() {
             let n = need.of(line.part.quota);
             if n > 0 && line.slice.room(n, since) == Room::Ask {
                 line.slice.wait_for(n);
             }
         }
+        self.exchanges
+    }
+
+    /// Nothing new is reserved any more: what is left goes back with the next exchange.
+    pub fn close(&mut self) {
+        self.lines.iter_mut().flatten().for_each(|l| l.slice.retire());
+    }
+
+    /// Has the next exchange tell how every quota stands that was not heard of since `since`.
+    pub fn look(&mut self, since: Instant) {
+        self.lines.iter_mut().flatten().for_each(|l| l.slice.look(since));
     }
 
     /// The exchanges to make now; each must be ended by [`Scope::answered`] or [`Scope::failed`]. `store_ms` is the store's
@@ -317,7 +334,9 @@ impl Scope {
             ask: l.slice.ask(l.part.quota.kind(), now, store_ms, IDLE),
             limit: l.limit,
         };
-        due.map(ask).collect()
+        let due: Vec<Due> = due.map(ask).collect();
+        self.exchanges += u64::from(!due.is_empty());
+        due
     }
 
     /// A book answered; `renew` is when its lease must be renewed.
@@ -452,7 +471,8 @@ impl Held {
     }
 }
 
-/// Reserves in all scopes or in none. The scopes are given in the order of their ids, each once, locked.
+/// Reserves in all scopes or in none. The scopes are given in the order of their ids, each once, locked. Where the store
+/// must be asked, [`Scope::wait_for`] says so.
 pub fn reserve<S: DerefMut<Target = Scope>>(
     scopes: &mut [(S, Amounts)],
     now: Now,
@@ -468,7 +488,6 @@ pub fn reserve<S: DerefMut<Target = Scope>>(
         }
     }
     if ask {
-        scopes.iter_mut().for_each(|(scope, need)| scope.wait_for(need, since));
         return Err(Verdict::Ask);
     }
     Ok(scopes.iter_mut().map(|(scope, need)| scope.reserve(need, now)).collect())
