@@ -148,7 +148,8 @@ impl From<(Refused, Now)> for Error {
             Refused::Exceeded(exceeded) => exceeded_refusal(&exceeded, now).into(),
             Refused::Unavailable(why) => {
                 tracing::debug!("refused without the store of budgets: {why}");
-                let message = "budgets cannot be checked at the moment, and nothing is spent unchecked; try again shortly";
+                let message =
+                    "budgets cannot be checked at the moment, and nothing is spent unchecked; try again shortly";
                 Self::new(Kind::BudgetUnavailable, message).retry_after(Duration::from_secs(1))
             }
             Refused::Deadline => {

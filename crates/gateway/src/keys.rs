@@ -53,7 +53,8 @@ mod tests {
     fn only_the_secret_itself_opens() {
         let key = |id: &str, secret: &str| Key::new(id, Secret::new(secret));
         let ring = Keyring::new(&[key("a", "sk-one"), key("b", "sk-two")]);
-        for (secret, found) in [("sk-two", Some("b")), ("sk-one", Some("a")), ("sk-on", None), ("", None), ("a", None)] {
+        for (secret, found) in [("sk-two", Some("b")), ("sk-one", Some("a")), ("sk-on", None), ("", None), ("a", None)]
+        {
             assert_eq!(ring.find(secret.as_bytes()).map(|k| &*k.id), found, "{secret}");
         }
     }

@@ -96,8 +96,6 @@ impl Live for LiveView<'_> {
         let Some(gate) = &self.gate else { return Ok(()) };
         let view = gate.gate.view();
         let own = view.model(self.model_name(model));
-        self.with_scopes(gate, place, |scopes| {
-            gate.gate.room(&mut scopes.iter().chain(own).map(|cell| (cell, *need)))
-        })
+        self.with_scopes(gate, place, |scopes| gate.gate.room(&mut scopes.iter().chain(own).map(|cell| (cell, *need))))
     }
 }

@@ -532,7 +532,8 @@ pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level, now
 
 /// Of the budgets that leave no room, the one that is there again first.
 fn nearest_budget<'a>(excluded: &[&'a Exclusion]) -> Option<&'a Exceeded> {
-    let budgets = excluded.iter().filter_map(|e| if let Reason::Budget(exceeded) = &e.reason { Some(&**exceeded) } else { None });
+    let budgets =
+        excluded.iter().filter_map(|e| if let Reason::Budget(exceeded) = &e.reason { Some(&**exceeded) } else { None });
     budgets.min_by_key(|e| e.resets_ms.unwrap_or(i64::MAX))
 }
 

@@ -71,7 +71,8 @@ impl Reservation {
                 }
             }
         }
-        let admitted = (!places.is_empty()).then(|| Admitted { _places: Self::new(self.gate.clone(), places, deadline) });
+        let admitted =
+            (!places.is_empty()).then(|| Admitted { _places: Self::new(self.gate.clone(), places, deadline) });
         (admitted, self)
     }
 

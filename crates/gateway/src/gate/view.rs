@@ -140,11 +140,7 @@ impl Gate {
 }
 
 /// The limits of every scope that has any.
-fn limits<'k>(
-    config: &Config,
-    keys: impl Iterator<Item = &'k Key>,
-    overrides: &Overrides,
-) -> HashMap<ScopeId, Limits> {
+fn limits<'k>(config: &Config, keys: impl Iterator<Item = &'k Key>, overrides: &Overrides) -> HashMap<ScopeId, Limits> {
     let gate = &config.gate;
     let mut all: HashMap<ScopeId, Limits> = HashMap::new();
     all.insert(ScopeId::Global, gate.global.clone());

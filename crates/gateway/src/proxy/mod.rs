@@ -184,7 +184,9 @@ impl Run<'_> {
                             }
                         };
                     }
-                    return Ended::Answered(give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit));
+                    return Ended::Answered(give_up::give_up(
+                        self.id, account, how, &plan, brought, &unsayable, permit,
+                    ));
                 }
                 Step::Try(attempt) => {
                     let allowed = match self.reserve(&attempt, &mut account).await {

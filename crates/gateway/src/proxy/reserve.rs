@@ -38,7 +38,8 @@ impl Run<'_> {
         let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
         let attempted = Amounts { requests: 1, concurrency: 1, ..own.amounts };
         let others = candidates[attempt.candidate..].iter().map(|c| self.prepared.worst(c, tight).amounts);
-        let dearest = others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
+        let dearest =
+            others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
         let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
         let mut made = gate.reserve(&wanted(with(dearest)), self.deadline).await;
         if matches!(made, Err(Refused::Exceeded(_))) && dearest != own.amounts {
