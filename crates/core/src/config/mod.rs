@@ -17,7 +17,7 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
-pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package};
+pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package, Tag};
 pub use select::{Unselected, select};
 pub use zero::{ZeroConfig, from_env};
 
