@@ -85,8 +85,10 @@ proptest! {
             let now = world.standing(Quota::RequestsPerMinute);
             prop_assert_eq!(now.spent + now.reserved + now.leased + now.free, N);
         }
-        // After a quiet minute all are there again, wherever they are asked for.
-        world.quiet(61);
+        // After a quiet minute all are there again, wherever they are asked for; what a killed process held counts as used
+        // when its lease ends.
+        let killed = ops.iter().any(|(_, op)| matches!(op, Op::Kill));
+        world.quiet(61 + if killed { TTL_MS as u64 / 1000 } else { 0 });
         let all: u64 = (0..world.procs.len()).map(|p| burst(&mut world, p, N + 1, REQUEST)).sum();
         prop_assert_eq!(all, N, "{:?}", world.standing(Quota::RequestsPerMinute));
     }
@@ -108,6 +110,8 @@ proptest! {
                     }
                 }
                 Op::Burst(n) => drop(world.admit(p, Amounts { tokens: *n, ..Amounts::default() })),
+                // Who cannot reach the store for a lease and a minute, and settles then, is the exception: see `book`.
+                Op::Pass(ms) => world.quiet(ms / 3_000),
                 op => other(&mut world, p, op),
             }
             prop_assert!(most_in_a_minute(&uses) <= N, "{:?}", uses);
