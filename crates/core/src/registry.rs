@@ -12,7 +12,7 @@ pub use price::{LongPrice, Price, Usage};
 pub use quirks::{Quirks, ThinkingSwitch, Thoughts, ToolForcing};
 
 use crate::profile::Task;
-use crate::units::{NanoUsd, Secret};
+use crate::units::Secret;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
