@@ -3,6 +3,8 @@
 
 use crate::admission::Admission;
 use crate::clock::Clock;
+use crate::control::{Control, Missing};
+use crate::keys::Keyring;
 use crate::server::{self, Handle};
 use crate::snapshot::Snapshot;
 use crate::store::{Ledger, LedgerOptions};
@@ -15,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use waypost_core::config::Config;
+use waypost_core::config::{self, Config};
 use waypost_core::health::BreakerEvent;
 use waypost_core::registry::EndpointIx;
 use waypost_core::retry::RetryBudget;
@@ -37,6 +39,12 @@ pub struct State {
     pub draining: AtomicBool,
     /// What was wrong with the last reload; empty where it was taken.
     pub reload_errors: Mutex<Vec<String>>,
+    /// Stored keys and limits.
+    pub control: Control,
+    /// Client keys, configured and stored.
+    keyring: ArcSwap<Keyring>,
+    /// Held while what follows from configuration and stored rows together is made anew.
+    renewing: Mutex<()>,
     /// Held by the reload that is under way.
     pub(crate) reloading: Mutex<()>,
     /// The newest breaker transitions, for `/admin/breakers`.
@@ -96,6 +104,20 @@ impl State {
     /// Puts the next configuration in force; requests that run keep theirs.
     pub fn swap(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
+        self.renew();
+    }
+
+    /// The client keys in force.
+    pub fn keyring(&self) -> arc_swap::Guard<Arc<Keyring>> {
+        self.keyring.load()
+    }
+
+    /// Makes anew what follows from the configuration and from what is stored, after either has changed.
+    fn renew(&self) {
+        // One at a time, each from what holds then: the last one has seen both changes.
+        let _alone = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let keyring = Keyring::new(&self.snapshot().config, &self.control.stored());
+        self.keyring.store(Arc::new(keyring));
     }
 
     /// A new request id: the time in the top 48 bits, as in UUIDv7, so that ids sort and the ledger finds them; the rest
@@ -161,6 +183,13 @@ impl App {
     /// See [`StartError`]; the messages are for the operator.
     pub fn start(config: Config, config_file: Option<PathBuf>) -> Result<Handle, StartError> {
         let ledger = Ledger::open(&config.storage, LedgerOptions::default())?;
+        let control = Control::open(&config.storage, Missing::Create)?;
+        let stored = control.stored();
+        let (listen, has_keys) = (config.server.listen, !config.keys.is_empty() || !stored.keys.is_empty());
+        if let Some(refusal) = config::listen_refusal(listen, config.server.auth, has_keys) {
+            return Err(StartError::Config(vec![format!("cannot listen on {listen}: {refusal}")]));
+        }
+        let keyring = Keyring::new(&config, &stored);
         let snapshot = Snapshot::build(config, None).map_err(StartError::Config)?;
         let state = Arc::new(State {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -171,6 +200,9 @@ impl App {
             draining: AtomicBool::new(false),
             reload_errors: Mutex::default(),
             reloading: Mutex::default(),
+            control,
+            keyring: ArcSwap::from_pointee(keyring),
+            renewing: Mutex::default(),
             breaker_log: Mutex::default(),
             tls: Arc::default(),
             address: OnceLock::new(),
@@ -178,6 +210,14 @@ impl App {
             id_prefix: RandomState::new().hash_one(std::process::id()),
             next_id: AtomicU64::new(0),
         });
+        let of_control = Arc::downgrade(&state);
+        state.control.on_change(move || {
+            if let Some(state) = of_control.upgrade() {
+                state.renew();
+            }
+        });
+        // What was changed before somebody listened.
+        state.renew();
         Ok(server::start(state)?)
     }
 }

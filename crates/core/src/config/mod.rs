@@ -20,7 +20,7 @@ mod tests;
 
 pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package};
 pub use select::{Unselected, select};
-pub use stored::{KeyChange, LimitChange, Mistake, check_key, check_limits, shown_limits, stored_key};
+pub use stored::{KeyChange, LimitChange, Mistake, check_grace, check_key, check_limits, shown_limits, stored_key};
 pub use zero::{ZeroConfig, from_env};
 
 use crate::gate::Limits;

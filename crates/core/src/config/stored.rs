@@ -8,11 +8,13 @@ use super::check::{check, suggestion};
 use super::resolve::limits;
 use super::select::select;
 use super::tree::Node;
+use super::value::duration;
 use super::{Config, Key, raw};
 use crate::gate::{Limits, Quota, ScopeId};
 use crate::units::NanoUsd;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// Something wrong in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +112,14 @@ pub fn stored_key(config: &Config, id: &str, terms: &Map<String, Value>, expires
         enabled: read.enabled.unwrap_or(true),
         ..Key::without_secret(id)
     })
+}
+
+/// How long the secret before a rotation is to be good yet: `1h`, `30m`, `0s`.
+///
+/// # Errors
+/// What would be right.
+pub fn check_grace(text: &str) -> Result<Duration, String> {
+    duration(text)
 }
 
 /// What an operator said at run time of one scope's limits.

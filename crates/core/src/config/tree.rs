@@ -72,9 +72,7 @@ impl Node {
             },
             Json::String(text) => Value::Str { text: text.replace("${", "$${"), variable: false },
             Json::Array(items) => Value::Seq(items.iter().map(Self::from_json).collect()),
-            Json::Object(members) => {
-                Value::Map(members.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect())
-            }
+            Json::Object(members) => Value::Map(members.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect()),
         };
         Self::leaf(1, value)
     }

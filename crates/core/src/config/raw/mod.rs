@@ -16,8 +16,8 @@ pub(super) use policies::{
     Translation, WeightKeys,
 };
 pub(super) use providers::{Dialect, Provider, Simulated, Timeouts};
-pub(super) use server::{Auth, Execution, KeyTerms, Server, Telemetry};
 use server::Key;
+pub(super) use server::{Auth, Execution, KeyTerms, Server, Telemetry};
 
 use super::Storage;
 use super::value::{Checked, LeaseStore, LeaseTtl};

@@ -1,8 +1,8 @@
 //! The listener, execution and telemetry: defaults, and when the listener may face the network.
 
 use super::Resolver;
-use crate::config::{Auth, BreakerConfig, Execution, Path, Server, Storage, Telemetry, Tls, listen_refusal, raw};
 use crate::config::value::Checked;
+use crate::config::{Auth, BreakerConfig, Execution, Path, Server, Storage, Telemetry, Tls, listen_refusal, raw};
 use crate::registry::Timeouts;
 use std::time::Duration;
 
