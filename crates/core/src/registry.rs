@@ -520,6 +520,20 @@ impl Price {
         NanoUsd(divided(self.micro_cost(usage) + 999_999))
     }
 
+    /// An upper bound of what so many tokens cost, however they are billed (cached, reasoning, long-context rates); for
+    /// reservations.
+    pub fn worst_cost(&self, input: u64, output: u64) -> NanoUsd {
+        let dearest = |rates: &[Option<i64>]| rates.iter().flatten().copied().max().unwrap_or(0);
+        let mut input_rate = dearest(&[Some(self.input), self.cache_read, self.cache_write]);
+        let mut output_rate = dearest(&[Some(self.output), self.reasoning]);
+        if let Some(long) = self.long.filter(|l| input > u64::from(l.above)) {
+            input_rate = input_rate.max(dearest(&[Some(long.input), long.cache_read, long.cache_write]));
+            output_rate = output_rate.max(long.output);
+        }
+        let term = |tokens: u64, rate: i64| i128::from(tokens) * i128::from(rate);
+        NanoUsd(divided(term(input, input_rate) + term(output, output_rate) + 999_999))
+    }
+
     /// Tokens times rates, in nano-dollars per million.
     fn micro_cost(&self, u: &Usage) -> i128 {
         let (mut input, mut output, mut read, mut write) = (self.input, self.output, self.cache_read, self.cache_write);

@@ -11,6 +11,8 @@ use waypost_core::config::{Config, Key, stored_key};
 pub struct Keyring {
     pepper: Hash,
     by_hash: HashMap<Hash, Entry>,
+    /// All but the revoked ones.
+    keys: Vec<Arc<Key>>,
     has_stored: bool,
 }
 
@@ -37,7 +39,7 @@ pub enum Denied {
 impl Keyring {
     /// Hashes the configured secrets and reads the stored terms under this configuration.
     pub fn new(config: &Config, stored: &Stored) -> Self {
-        let mut by_hash = HashMap::new();
+        let (mut by_hash, mut keys) = (HashMap::new(), Vec::new());
         for row in &stored.keys {
             if config.keys.iter().any(|key| key.id == row.id) {
                 tracing::warn!(key = &*row.id, "a stored key has this id as well: the configuration's counts");
@@ -47,19 +49,29 @@ impl Keyring {
                 tracing::error!(key = &*row.id, "the terms of the stored key cannot be read: it opens nothing");
                 continue;
             };
-            let revoked = row.revoked_ms.is_some();
-            let entry = Entry { key: Arc::new(key), stored: true, revoked, until_ms: None };
+            let (key, revoked) = (Arc::new(key), row.revoked_ms.is_some());
+            if !revoked {
+                keys.push(key.clone());
+            }
+            let entry = Entry { key, stored: true, revoked, until_ms: None };
             if let Some((previous, until)) = row.previous {
                 by_hash.insert(previous, Entry { until_ms: Some(until), ..entry.clone() });
             }
             by_hash.insert(row.hash, entry);
         }
         for key in &config.keys {
-            let Some(secret) = &key.secret else { continue };
-            let entry = Entry { key: Arc::new(key.clone()), stored: false, revoked: false, until_ms: None };
+            let key = Arc::new(key.clone());
+            keys.push(key.clone());
+            let Some(secret) = key.secret.clone() else { continue };
+            let entry = Entry { key, stored: false, revoked: false, until_ms: None };
             by_hash.insert(hash(&stored.pepper, secret.expose().as_bytes()), entry);
         }
-        Self { pepper: stored.pepper, by_hash, has_stored: !stored.keys.is_empty() }
+        Self { pepper: stored.pepper, by_hash, keys, has_stored: !stored.keys.is_empty() }
+    }
+
+    /// All keys that are not revoked.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().map(|key| &**key)
     }
 
     /// Whether any key was ever stored. Revoked ones count: with the last of them the gateway must not fall open.
@@ -140,7 +152,7 @@ mod tests {
             assert_eq!(opened(&ring, secret, 0).ok().as_deref(), found, "{secret}");
         }
         for odd in [&[0xff_u8, 0, 7][..], &[b'x'; 100_000]] {
-            assert_eq!(ring.find(odd, 0, true), Err(Denied::Unknown));
+            assert_eq!(ring.find(odd, 0, true).err(), Some(Denied::Unknown));
         }
     }
 
@@ -179,7 +191,7 @@ mod tests {
     #[test]
     fn stored_keys_wait_for_a_storage_that_can_be_read_and_configured_ones_do_not() {
         let ring = ring("{ id: a, secret: sk-a }", vec![row("b", "wp-b", json!({}))]);
-        assert_eq!(ring.find(b"wp-b", 0, false), Err(Denied::Stale));
+        assert_eq!(ring.find(b"wp-b", 0, false).err(), Some(Denied::Stale));
         assert!(ring.find(b"sk-a", 0, false).is_ok());
     }
 

@@ -68,6 +68,9 @@ fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     if config.server.workers != old.config.server.workers {
         fixed.push("server.workers");
     }
+    if config.leases != old.config.leases {
+        fixed.push("leases");
+    }
     if config.storage != old.config.storage {
         fixed.push("storage");
     }

@@ -20,12 +20,12 @@ mod tests;
 
 pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package};
 pub use select::{Unselected, select};
-pub use stored::{KeyChange, LimitChange, Mistake, check_grace, check_key, check_limits, shown_limits, stored_key};
+pub use stored::{KeyChange, Mistake, check_grace, check_key, check_limits, limit_change, shown_limits, stored_key};
 pub use zero::{ZeroConfig, from_env};
 
 use crate::gate::Limits;
 use crate::policy::{Compliance, PeakRule, Policy, Route, Stage, Surface};
-use crate::registry::{ModelIx, Registry};
+use crate::registry::{EndpointIx, ModelIx, Registry};
 use crate::units::Secret;
 use std::fmt;
 use std::net::SocketAddr;
@@ -371,6 +371,11 @@ impl Key {
     /// Whether its requests may go to the provider of this name.
     pub fn allows_provider(&self, name: &str) -> bool {
         self.providers.is_empty() || self.providers.iter().any(|p| &**p == name)
+    }
+
+    /// Whether its requests may go to this endpoint.
+    pub fn allows_endpoint(&self, registry: &Registry, ix: EndpointIx) -> bool {
+        self.providers.is_empty() || self.allows_provider(&registry.provider(registry.endpoint(ix).provider).name)
     }
 
     /// Whether it opens anything at `unix_ms`.

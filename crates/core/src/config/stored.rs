@@ -10,7 +10,7 @@ use super::select::select;
 use super::tree::Node;
 use super::value::duration;
 use super::{Config, Key, raw};
-use crate::gate::{Limits, Quota, ScopeId};
+use crate::gate::{LimitChange, Limits, Quota, ScopeId};
 use crate::units::NanoUsd;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock};
@@ -122,36 +122,23 @@ pub fn check_grace(text: &str) -> Result<Duration, String> {
     duration(text)
 }
 
-/// What an operator said at run time of one scope's limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LimitChange {
-    set: Limits,
-    /// Names of those that are lifted.
-    lifted: Vec<String>,
-}
-
-impl LimitChange {
-    /// From what [`check_limits`] let through. `None`: it cannot be read.
-    pub fn read(body: &Map<String, Value>) -> Option<Self> {
-        let set: raw::LimitKeys = serde_json::from_value(Value::Object(body.clone())).ok()?;
-        let lifted = body.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.clone()).collect();
-        Some(Self { set: limits(&set), lifted })
-    }
-
-    /// The limits in force where these are `configured`.
-    pub fn apply(&self, configured: &Limits) -> Limits {
-        let mut kept = configured.clone();
-        for name in &self.lifted {
-            match name.as_str() {
-                "usd_per_request" => kept.usd_per_request = None,
-                "tokens_per_request" => kept.tokens_per_request = None,
-                "on_exhausted" => kept.on_exhausted = None,
-                "thresholds" => kept.thresholds = None,
-                name => Quota::ALL.into_iter().filter(|q| q.name() == name).for_each(|q| kept.set(q, None)),
-            }
+/// The change that stored limits are. `None`: they cannot be read.
+pub fn limit_change(body: &Map<String, Value>) -> Option<LimitChange> {
+    let read: raw::LimitKeys = serde_json::from_value(Value::Object(body.clone())).ok()?;
+    let (set, lifted) = (limits(&read), |name: &str| body.get(name).is_some_and(Value::is_null));
+    let mut change = LimitChange::default();
+    for quota in Quota::ALL {
+        match set.of(quota) {
+            None if lifted(quota.name()) => change.set(quota, None),
+            None => {}
+            limit => change.set(quota, limit),
         }
-        self.set.or(&kept)
     }
+    change.usd_per_request = set.usd_per_request.map(Some).or(lifted("usd_per_request").then_some(None));
+    change.tokens_per_request = set.tokens_per_request.map(Some).or(lifted("tokens_per_request").then_some(None));
+    change.on_exhausted = set.on_exhausted;
+    change.thresholds = set.thresholds;
+    Some(change)
 }
 
 /// Reads what a request says of a scope's limits: a value replaces the configured one, null lifts it, what is absent
@@ -170,8 +157,13 @@ pub fn check_limits<'k>(
     if mistakes.is_empty() && limits.is_empty() {
         mistakes.push(Mistake { field: String::new(), message: "name at least one limit".into() });
     }
+    for name in ["on_exhausted", "thresholds"].into_iter().filter(|name| limits.get(*name).is_some_and(Value::is_null))
+    {
+        mistakes
+            .push(Mistake { field: name.into(), message: "null lifts a limit, and this is none: leave it out".into() });
+    }
     match known_scope(config, keys, scope) {
-        Ok(id) if mistakes.is_empty() && LimitChange::read(&limits).is_some() => Ok((id, limits)),
+        Ok(id) if mistakes.is_empty() && limit_change(&limits).is_some() => Ok((id, limits)),
         Ok(_) => Err(or_unreadable(mistakes)),
         Err(message) => {
             mistakes.push(Mistake { field: "scope".into(), message });
@@ -403,7 +395,7 @@ keys: [{ id: team-a, secret: sk-a }]
         let body = json!({"usd_per_day": 5, "requests_per_minute": null, "tokens_per_request": null});
         let (scope, body) = check_limits(&config, std::iter::empty(), "global", &body).unwrap();
         assert_eq!(scope, ScopeId::Global);
-        let now = LimitChange::read(&body).unwrap().apply(&configured);
+        let now = configured.changed(&limit_change(&body).unwrap());
         assert_eq!(shown_limits(&now), json!({"concurrency": 4, "usd_per_day": 5.0}));
     }
 
@@ -436,6 +428,7 @@ keys: [{ id: team-a, secret: sk-a }]
             (json!({"tokens_per_minute": 1e18}), "tokens_per_minute: must be between"),
             (json!({"per_day": 1}), "per_day: unknown key"),
             (json!(null), "name at least one limit"),
+            (json!({"on_exhausted": null}), "on_exhausted: null lifts a limit, and this is none"),
         ] {
             let wrong = check_limits(&config, known(), "global", &body).expect_err(&body.to_string());
             assert!(said(&wrong).contains(message), "{body}: {}", said(&wrong));

@@ -56,6 +56,9 @@ pub struct Terms<'a> {
 /// One budget's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Book {
+    /// Chosen at random when it was opened: a book that was lost and opened again has another.
+    #[serde(default)]
+    epoch: u64,
     /// Spent before the book was opened, and by holders whose accounts were put together.
     #[serde(default, skip_serializing_if = "is_zero")]
     base: u64,
@@ -151,9 +154,19 @@ pub struct Standing {
 }
 
 impl Book {
-    /// A new book, of whose limit so much is spent already.
-    pub fn opened(base: u64) -> Self {
-        Self { base, ..Self::default() }
+    /// A new book, of whose limit so much is spent already. `epoch` is a random number.
+    pub fn opened(epoch: u64, base: u64) -> Self {
+        Self { epoch, base, ..Self::default() }
+    }
+
+    /// Tells a book from one of the same name that was lost before it.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The same book under another epoch: it is put back after a loss, and others have seen more or less of it.
+    pub fn reborn(self, epoch: u64) -> Self {
+        Self { epoch, ..self }
     }
 
     /// Takes a holder's report and gives it a new lease. `now_ms` is the store's clock. An exchange that is repeated with
@@ -200,7 +213,8 @@ impl Book {
         Standing { spent, lost, reserved, leased: leased - reserved, free }
     }
 
-    /// Brings back what a store has lost: what was `seen` before and is not here. Without effect where nothing was lost.
+    /// Brings back what a store has lost: what was `seen` before and is not here. Only for a `seen` of another epoch:
+    /// of the same one, what is missing was given back.
     pub fn restore(&mut self, seen: &Self) {
         if self.folded > seen.folded {
             return; // accounts of `seen` may be in the base by now

@@ -202,6 +202,32 @@ pub struct Limits {
     pub thresholds: Option<Vec<u16>>,
 }
 
+/// What an operator changed of a scope's limits at run time. `None`: as configured; `Some(None)`: lifted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitChange {
+    quotas: [Option<Option<u64>>; Quota::COUNT],
+    /// Of [`Limits::usd_per_request`].
+    pub usd_per_request: Option<Option<NanoUsd>>,
+    /// Of [`Limits::tokens_per_request`].
+    pub tokens_per_request: Option<Option<u64>>,
+    /// Of [`Limits::on_exhausted`].
+    pub on_exhausted: Option<OnExhausted>,
+    /// Of [`Limits::thresholds`].
+    pub thresholds: Option<Vec<u16>>,
+}
+
+impl LimitChange {
+    /// Changes the limit of a quota, or lifts it.
+    pub fn set(&mut self, quota: Quota, limit: Option<u64>) {
+        self.quotas[quota.index()] = Some(limit);
+    }
+
+    /// What it makes of the limit of a quota; `None`: it leaves it as it is.
+    pub fn of(&self, quota: Quota) -> Option<Option<u64>> {
+        self.quotas[quota.index()]
+    }
+}
+
 /// Soft thresholds where nothing else is configured, in basis points.
 pub const THRESHOLDS: [u16; 3] = [5_000, 7_500, 9_000];
 
@@ -233,6 +259,21 @@ impl Limits {
             tokens_per_request: self.tokens_per_request.or(other.tokens_per_request),
             on_exhausted: self.on_exhausted.or(other.on_exhausted),
             thresholds: self.thresholds.clone().or_else(|| other.thresholds.clone()),
+        }
+    }
+
+    /// These limits with a change applied.
+    pub fn changed(&self, change: &LimitChange) -> Self {
+        let mut quotas = self.quotas;
+        for (limit, change) in quotas.iter_mut().zip(change.quotas) {
+            *limit = change.unwrap_or(*limit);
+        }
+        Self {
+            quotas,
+            usd_per_request: change.usd_per_request.unwrap_or(self.usd_per_request),
+            tokens_per_request: change.tokens_per_request.unwrap_or(self.tokens_per_request),
+            on_exhausted: change.on_exhausted.or(self.on_exhausted),
+            thresholds: change.thresholds.clone().or_else(|| self.thresholds.clone()),
         }
     }
 

@@ -15,7 +15,7 @@ mod scope;
 mod slice;
 
 pub use book::{Ask, BUCKET_MS, Book, Grant, Kind, Standing, Terms, bucket};
-pub use limits::{Limits, OnExhausted, Quota, ScopeId, THRESHOLDS, Window};
+pub use limits::{LimitChange, Limits, OnExhausted, Quota, ScopeId, THRESHOLDS, Window};
 pub use period::Period;
 pub use scope::{Amounts, Bound, Due, Exceeded, Held, Known, Part, Scope, Verdict, reserve};
 pub use slice::{FRESH, Room, Slice};

@@ -6,6 +6,7 @@ use super::slice::{Room, Slice};
 use super::{Limits, OnExhausted, Period, Quota, ScopeId, Window};
 use crate::units::{Instant, Now};
 use jiff::tz::TimeZone;
+use std::fmt;
 use std::ops::DerefMut;
 use std::time::Duration;
 
@@ -94,6 +95,45 @@ pub struct Exceeded {
     pub on_exhausted: OnExhausted,
 }
 
+impl Exceeded {
+    /// How long to wait before it is worth asking again; `None`: never.
+    pub fn wait(&self, unix_ms: i64) -> Option<Duration> {
+        match self.bound {
+            Bound::Quota(_) if self.need > self.limit => None,
+            Bound::Quota(quota) => {
+                let fallback = if quota == Quota::Concurrency { 1_000 } else { 60_000 };
+                let left = self.resets_ms.map_or(fallback, |at| at.saturating_sub(unix_ms)).max(1_000);
+                Some(Duration::from_millis(left.unsigned_abs()))
+            }
+            Bound::UsdPerRequest | Bound::TokensPerRequest => None,
+        }
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.bound.name();
+        let (need, limit, spent) =
+            (self.bound.amount(self.need), self.bound.amount(self.limit), self.bound.amount(self.spent));
+        write!(f, "`{name}` of {} is {limit}", self.scope)?;
+        match self.bound {
+            Bound::Quota(Quota::Concurrency) => write!(f, ", and {spent} are running")?,
+            Bound::Quota(_) if self.need > self.limit => {
+                write!(f, ": this request may need {need}; ask for fewer tokens (`max_tokens`)")?;
+            }
+            Bound::Quota(_) => write!(f, ", of which {spent} are used or spoken for; this request may need {need}")?,
+            Bound::UsdPerRequest | Bound::TokensPerRequest => {
+                write!(f, ": this request may need {need}; ask for fewer tokens (`max_tokens`)")?;
+            }
+        }
+        let at = self.resets_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        match at.filter(|_| matches!(self.bound, Bound::Quota(_))) {
+            Some(at) => write!(f, "; resets at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Whether a reservation can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -158,6 +198,8 @@ pub struct Scope {
     past: Vec<Line>,
     /// When the first window turns, milliseconds since the Unix epoch.
     turns_ms: i64,
+    /// How often [`Scope::due`] began something.
+    exchanges: u64,
 }
 
 /// One quota in one period.
@@ -181,6 +223,7 @@ impl Scope {
             lines: Default::default(),
             past: Vec::new(),
             turns_ms: i64::MAX,
+            exchanges: 0,
         };
         let zone = scope.zone.clone();
         scope.configure(limits, zone, unix_ms);
@@ -297,14 +340,29 @@ impl Scope {
         }
     }
 
-    /// Has the next exchange bring room for `need`.
-    pub fn wait_for(&mut self, need: &Amounts, since: Instant) {
+    /// Has the next exchange bring room for `need`. What comes back is to be given again by a request that still waits, so
+    /// that it is not counted twice.
+    pub fn wait_for(&mut self, need: &Amounts, since: Instant, before: Option<u64>) -> u64 {
+        if before == Some(self.exchanges) {
+            return self.exchanges;
+        }
         for line in self.lines.iter_mut().flatten() {
             let n = need.of(line.part.quota);
             if n > 0 && line.slice.room(n, since) == Room::Ask {
                 line.slice.wait_for(n);
             }
         }
+        self.exchanges
+    }
+
+    /// Nothing new is reserved any more: what is left goes back with the next exchange.
+    pub fn close(&mut self) {
+        self.lines.iter_mut().flatten().for_each(|l| l.slice.retire());
+    }
+
+    /// Has the next exchange tell how every quota stands that was not heard of since `since`.
+    pub fn look(&mut self, since: Instant) {
+        self.lines.iter_mut().flatten().for_each(|l| l.slice.look(since));
     }
 
     /// The exchanges to make now; each must be ended by [`Scope::answered`] or [`Scope::failed`]. `store_ms` is the store's
@@ -317,7 +375,9 @@ impl Scope {
             ask: l.slice.ask(l.part.quota.kind(), now, store_ms, IDLE),
             limit: l.limit,
         };
-        due.map(ask).collect()
+        let due: Vec<Due> = due.map(ask).collect();
+        self.exchanges += u64::from(!due.is_empty());
+        due
     }
 
     /// A book answered; `renew` is when its lease must be renewed.
@@ -452,7 +512,8 @@ impl Held {
     }
 }
 
-/// Reserves in all scopes or in none. The scopes are given in the order of their ids, each once, locked.
+/// Reserves in all scopes or in none. The scopes are given in the order of their ids, each once, locked. Where the store
+/// must be asked, [`Scope::wait_for`] says so.
 pub fn reserve<S: DerefMut<Target = Scope>>(
     scopes: &mut [(S, Amounts)],
     now: Now,
@@ -468,7 +529,6 @@ pub fn reserve<S: DerefMut<Target = Scope>>(
         }
     }
     if ask {
-        scopes.iter_mut().for_each(|(scope, need)| scope.wait_for(need, since));
         return Err(Verdict::Ask);
     }
     Ok(scopes.iter_mut().map(|(scope, need)| scope.reserve(need, now)).collect())

@@ -36,6 +36,8 @@ pub struct Slice {
     touched: Instant,
     /// Nothing new is reserved here: what is left goes back.
     retired: bool,
+    /// Somebody wants to know how the book stands.
+    curious: bool,
     /// The limit changed while an exchange was under way: its answer is out of date.
     stopped: bool,
 }
@@ -97,6 +99,11 @@ impl Slice {
         self.waiting = self.waiting.saturating_add(n);
     }
 
+    /// Has the next exchange tell how the book stands, where that is not known since `since`.
+    pub fn look(&mut self, since: Instant) {
+        self.curious |= self.answered.is_none_or(|at| at < since);
+    }
+
     /// Whether an exchange is worth making now: someone waits, the headroom runs low, or, at a `tick`, there is something to
     /// report, to return or to renew.
     pub fn is_due(&self, now: Instant, tick: bool) -> bool {
@@ -106,7 +113,7 @@ impl Slice {
         let low = self.grant.target > 0 && self.headroom() < self.grant.target / 2;
         let unreported = self.settled != self.reported || self.headroom() > self.grant.target;
         let holds = self.reserved > 0 || self.headroom() > 0;
-        self.waiting > 0 || low || (tick && (unreported || (holds && now >= self.renew_at)))
+        self.waiting > 0 || self.curious || low || (tick && (unreported || (holds && now >= self.renew_at)))
     }
 
     /// Begins an exchange. Headroom above the target is given up at once, so that no request takes it meanwhile.
@@ -121,6 +128,7 @@ impl Slice {
             }
         }
         self.asking = Some(now);
+        self.curious = false;
         let need = std::mem::take(&mut self.waiting);
         Ask {
             settled: self.settled,

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
-use waypost_core::config::Mistake;
+use waypost_core::config::{Mistake, limit_change};
+use waypost_core::gate::{LimitChange, ScopeId};
 
 /// A secret under the key of all hashes.
 pub type Hash = [u8; 32];
@@ -153,6 +155,18 @@ impl Stored {
     /// The key of this id.
     pub fn key(&self, id: &str) -> Option<&KeyRow> {
         self.keys.iter().find(|row| &*row.id == id)
+    }
+
+    /// The limits that were changed, by scope.
+    pub fn overrides(&self) -> HashMap<ScopeId, LimitChange> {
+        let one = |row: &LimitRow| {
+            let change = ScopeId::parse(&row.scope).zip(limit_change(&row.limits));
+            if change.is_none() {
+                tracing::error!(scope = &*row.scope, "the stored limits cannot be read: the configured ones hold");
+            }
+            change
+        };
+        self.limits.iter().filter_map(one).collect()
     }
 }
 

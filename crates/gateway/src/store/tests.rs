@@ -377,9 +377,9 @@ fn memory_keeps_the_newest_only() {
     assert_eq!(reader.request(written[1999].id).unwrap(), Some(expected(&written[1999])));
     let attempts: u64 = report.groups.iter().map(|g| g.figures.attempts).sum();
     assert_eq!(attempts, report.total.attempts);
-    let decisions: u64 = reader.conn().query_row("SELECT count(*) FROM decisions", [], |r| read::count(r, 0)).unwrap();
+    let decisions = reader.sqlite_count("SELECT count(*) FROM decisions");
     assert!((1..60).contains(&decisions), "{decisions}");
-    let rows: u64 = reader.conn().query_row("SELECT count(*) FROM attempts", [], |r| read::count(r, 0)).unwrap();
+    let rows = reader.sqlite_count("SELECT count(*) FROM attempts");
     assert_eq!(rows, report.total.attempts, "attempts of deleted requests are left");
 }
 

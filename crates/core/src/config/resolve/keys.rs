@@ -3,7 +3,7 @@
 use super::gate::limits;
 use super::{Resolver, name_mistake};
 use crate::config::{Gate, Key, Path, raw};
-use crate::registry::Registry;
+use crate::registry::{ModelIx, Registry};
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Resolver<'_> {
                 self.error(&at.key("secret"), format!("keys[{first}] has the same secret"));
             }
             let terms = &raw.terms;
-            keys.push(Key {
+            let key = Key {
                 team: terms.team.as_deref().map(Arc::from),
                 tags: terms.tags.iter().map(|(k, v)| (Arc::from(k.as_str()), Arc::from(v.as_str()))).collect(),
                 models: self.pool(&at.key("models"), &terms.models, registry),
@@ -36,9 +36,23 @@ impl Resolver<'_> {
                 expires_ms: self.expiry(&at.key("expires"), terms, zone),
                 enabled: terms.enabled.unwrap_or(true),
                 ..Key::new(raw.id.as_str(), raw.secret.0.clone())
-            });
+            };
+            self.warn_of_an_empty_pool(&at, &key, gate, registry);
+            keys.push(key);
         }
         keys
+    }
+
+    /// Its models, its package's and its providers may have nothing in common.
+    fn warn_of_an_empty_pool(&mut self, at: &Path, key: &Key, gate: &Gate, registry: &Registry) {
+        let may = |ix: ModelIx| {
+            let model = registry.model(ix);
+            let mut endpoints = model.endpoints.iter();
+            gate.allows(key, &model.name).is_ok() && endpoints.any(|e| key.allows_endpoint(registry, *e))
+        };
+        if registry.model_ixs().len() > 0 && !registry.model_ixs().any(may) {
+            self.warn(at, "no model is left that its `models`, its `package` and its `providers` allow together");
+        }
     }
 
     fn provider_names(&mut self, at: &Path, wanted: &raw::List<String>) -> Vec<Arc<str>> {

@@ -1,7 +1,7 @@
 //! The tables and their versions. All steps run in one transaction under an advisory lock, so that of several gateways
 //! that start at once one migrates and the others wait for it.
 
-use super::connect::{Server, Session, connect, within};
+use super::{Server, Session, connect, within};
 use crate::store::error::{Fault, LedgerError};
 use std::time::Duration;
 use tokio_postgres::{Client, Error};
