@@ -42,8 +42,10 @@ pub enum Kind {
     NotAllowed,
     /// Unknown model, route or stage.
     ModelNotFound,
-    /// Unknown path.
+    /// Unknown path, or an admin's unknown key, limit or request.
     NotFound,
+    /// An admin's change that cannot be made as things are.
+    Conflict,
     /// Known path, other method; the methods that it takes, as `allow` lists them.
     MethodNotAllowed(&'static str),
     /// The client was too slow to send its request.
@@ -83,6 +85,7 @@ impl Kind {
             Self::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed", "permission_error"),
             Self::ModelNotFound => (StatusCode::NOT_FOUND, "model_not_found", INVALID),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", INVALID),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", INVALID),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout", INVALID),
             Self::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", INVALID),

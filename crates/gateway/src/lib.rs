@@ -7,6 +7,7 @@ pub mod books;
 pub mod cache;
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod error;
 pub mod gate;
 pub mod keys;

@@ -2,7 +2,6 @@
 //! and the errors are logged and shown on `/readyz`.
 
 use crate::app::State;
-use crate::gate::Overrides;
 use crate::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -55,7 +54,7 @@ pub fn now(state: &Arc<State>) -> Vec<String> {
 fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     let old = state.snapshot();
     // The listener stays where it is, wherever the file says that the next one should be.
-    let (address, has_keys) = (state.address(), !config.keys.is_empty());
+    let (address, has_keys) = (state.address(), !config.keys.is_empty() || state.keyring().has_stored());
     if let Some(refusal) = config::listen_refusal(address, config.server.auth, has_keys) {
         return Err(vec![format!("the gateway listens on {address}: {refusal}")]);
     }
@@ -78,9 +77,7 @@ fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     if !fixed.is_empty() {
         tracing::warn!("changed, but in force only after a restart: {}", fixed.join(", "));
     }
-    let snapshot = Snapshot::build(config, Some(&old))?;
-    state.gate.configure(&snapshot.config, snapshot.config.keys.iter(), &Overrides::default());
-    state.swap(snapshot);
+    state.swap(Snapshot::build(config, Some(&old))?);
     Ok(())
 }
 

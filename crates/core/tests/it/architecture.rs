@@ -56,8 +56,9 @@ const CORE_EXCEPTIONS: Exceptions = &[
 
 const GATEWAY: Rows = &[
     ("clock", &[]),
-    ("keys", &[]),
     ("store", &[]),
+    ("control", &["clock", "store"]),
+    ("keys", &["control"]),
     ("books", &["clock", "store"]),
     ("gate", &["books", "clock"]),
     ("error", &["gate"]),
@@ -65,7 +66,7 @@ const GATEWAY: Rows = &[
     ("cache", &[]),
     ("upstream", &["clock", "simulate"]),
     ("admission", &["error"]),
-    ("snapshot", &["cache", "keys", "store", "upstream"]),
+    ("snapshot", &["cache", "store", "upstream"]),
     ("live", &["gate", "snapshot"]),
     ("account", &["cache", "gate", "snapshot", "store"]),
     (
@@ -84,10 +85,10 @@ const GATEWAY: Rows = &[
             "upstream",
         ],
     ),
-    ("reload", &["clock", "gate", "snapshot"]),
-    ("server", &["clock", "error", "proxy", "reload", "snapshot", "store"]),
-    ("app", &["admission", "books", "clock", "gate", "server", "snapshot", "store", "upstream"]),
-    ("cli", &["app", "clock", "error", "proxy", "reload", "server", "snapshot", "store", "upstream"]),
+    ("reload", &["clock", "snapshot"]),
+    ("server", &["clock", "control", "error", "keys", "proxy", "reload", "snapshot", "store"]),
+    ("app", &["admission", "books", "clock", "control", "gate", "keys", "server", "snapshot", "store", "upstream"]),
+    ("cli", &["app", "clock", "control", "error", "proxy", "reload", "server", "snapshot", "store", "upstream"]),
     ("main", &["cli"]),
 ];
 

@@ -27,8 +27,11 @@ fn one_mistake_in_the_structure_gives_one_error() {
             "server: { listen: 8080 }",
             "1: server.listen: expected text such as 127.0.0.1:8080, found a whole number: write it in quotes",
         ),
-        ("server: { listen: 0.0.0.0:80 }", "1: server.listen: listening beyond loopback needs `keys`"),
-        ("server: { listen: '[::]:80', auth: keys }", "1: server.listen: listening beyond loopback needs `keys`"),
+        ("storage: memory\nserver: { listen: 0.0.0.0:80 }", "2: server.listen: listening beyond loopback needs `keys`"),
+        (
+            "storage: memory\nserver: { listen: '[::]:80', auth: keys }",
+            "2: server.listen: listening beyond loopback needs `keys`",
+        ),
         ("server: { auth: non }", "1: server.auth: expected one of keys, none; did you mean `none`?"),
         ("server: { tls: { cert: a.pem } }", "1: server.tls: `key` is missing"),
         ("server: { tls: { cert: a.pem, key: '' } }", "1: server.tls.key: must not be empty"),
