@@ -10,6 +10,7 @@
 
 mod book;
 mod limits;
+mod pace;
 mod period;
 mod scope;
 mod slice;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use book::{Ask, BUCKET_MS, Book, Grant, Kind, Standing, Terms, bucket};
 pub use limits::{LimitChange, Limits, OnExhausted, Quota, ScopeId, THRESHOLDS, Window};
+pub use pace::Pace;
 pub use period::Period;
 pub use scope::{Amounts, Bound, Due, Exceeded, Held, Known, Part, Scope, Verdict, reserve};
 pub use slice::{FRESH, Room, Slice};
