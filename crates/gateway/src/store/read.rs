@@ -17,7 +17,7 @@ pub struct Reader(Backend);
 #[derive(Debug)]
 enum Backend {
     Sqlite(sqlite::Reader),
-    Postgres(postgres::Reader),
+    Postgres(Box<postgres::Reader>),
 }
 
 /// A request as the ledger has it.
@@ -122,7 +122,7 @@ impl Reader {
     pub(super) fn at(place: &Place) -> Result<Self, LedgerError> {
         Ok(Self(match place {
             Place::Sqlite(location) => Backend::Sqlite(sqlite::Reader::open(location)?),
-            Place::Postgres(server) => Backend::Postgres(postgres::Reader::open(server)?),
+            Place::Postgres(server) => Backend::Postgres(Box::new(postgres::Reader::open(server)?)),
         }))
     }
 

@@ -4,6 +4,7 @@ use super::tls;
 use crate::store::error::{Fault, LedgerError};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
@@ -19,7 +20,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A database at a server. `Debug` and [`Server::name`] show host and database only.
 #[derive(Clone)]
 pub(crate) struct Server {
-    config: Config,
+    config: Arc<Config>,
     /// `None`: without TLS.
     tls: Option<MakeRustlsConnect>,
     name: String,
@@ -49,7 +50,7 @@ impl Server {
             _ => Some(tls::verified(root_cert.as_deref()).map_err(LedgerError::Url)?),
         };
         let name = name_of(&config);
-        Ok(Self { config, tls, name })
+        Ok(Self { config: Arc::new(config), tls, name })
     }
 
     /// Host and database, for messages.
