@@ -18,7 +18,7 @@ pub struct Reader(Backend);
 #[derive(Debug)]
 enum Backend {
     Sqlite(sqlite::Reader),
-    Postgres(postgres::Reader),
+    Postgres(Box<postgres::Reader>),
 }
 
 /// A request as the ledger has it.
@@ -123,7 +123,7 @@ impl Reader {
     pub(crate) fn at(place: &Place) -> Result<Self, LedgerError> {
         Ok(Self(match place {
             Place::Sqlite(location) => Backend::Sqlite(sqlite::Reader::open(location)?),
-            Place::Postgres(server) => Backend::Postgres(postgres::Reader::open(server)?),
+            Place::Postgres(server) => Backend::Postgres(Box::new(postgres::Reader::open(server)?)),
         }))
     }
 
