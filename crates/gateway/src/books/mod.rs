@@ -206,7 +206,12 @@ fn parse(store: &str, id: &str, version: i64, body: &[u8]) -> Result<Stored, Sto
         Ok(version @ 1..=MAX_VERSION) => version,
         _ => return Err(wrong(format!("its version is {version}"))),
     };
-    let book = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+    // Any list or object of other things could be read as an empty book; ours always has accounts.
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+    if value.get("accounts").is_none() {
+        return Err(wrong("it has no accounts".to_owned()));
+    }
+    let book = serde_json::from_value(value).map_err(|e| wrong(e.to_string()))?;
     Ok(Stored { version, book })
 }
 

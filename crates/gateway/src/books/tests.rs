@@ -6,7 +6,7 @@ mod world;
 
 use super::*;
 use crate::clock::unix_ms;
-use crate::store::postgres;
+use crate::store::{postgres, sqlite};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use waypost_core::gate::Kind;
@@ -36,7 +36,10 @@ impl Store {
 
     fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::Sqlite(folder.path().join("budgets.db"));
+        let path = folder.path().join("budgets.db");
+        // As the ledger does.
+        drop(sqlite::Location::File(path.clone()).open_writer().unwrap());
+        let storage = Storage::Sqlite(path);
         Self { books: Books::open_with(&storage, None, PATIENT).unwrap(), place: Place::File(folder) }
     }
 
