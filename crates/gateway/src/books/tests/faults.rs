@@ -1,7 +1,6 @@
 //! Stores that are away, slow, broken, or something else: an error that says so, in time, and a new start afterwards.
 
 use super::*;
-use crate::store::sqlite::Location;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Instant;
@@ -78,7 +77,8 @@ async fn servers_that_are_none() {
 }
 
 async fn ask_impostor(address: String) {
-    for url in [format!("redis://{address}/3"), format!("redis://user:geheim-wort@{address}")] {
+    for url in ["redis://ADDRESS/3", "redis://user:geheim-wort@ADDRESS", "rediss://user:geheim-wort@ADDRESS"] {
+        let url = url.replace("ADDRESS", &address);
         let mut books = Books::open_with(&Storage::Memory, Some(&url), SHORT).unwrap();
         for said in complaints(&mut books).await {
             assert!(said.contains(&address) && !said.contains("geheim-wort"), "{said}");
