@@ -127,7 +127,7 @@ impl Redis {
         let calling = async {
             let connection = match present {
                 Some(connection) => connection,
-                None => connect(client).await.map_err(|e| refused(name, client, &e))?,
+                None => Box::pin(connect(client)).await.map_err(|e| refused(name, client, &e))?,
             };
             let mut link = Link { name, client, connection };
             if is_new {
