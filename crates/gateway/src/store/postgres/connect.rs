@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn names_hold_no_password() {
         for (url, name) in [
-            ("postgres://u:pass@h/d", "the Postgres database `d` at h"),
+            ("postgres://u:pass@h/d", "the Postgres database `d` at h:5432"),
             ("postgresql://u:pass%40@h:5433/d?sslmode=disable", "the Postgres database `d` at h:5433"),
             ("postgres:///d?host=/run/pg&user=u&password=pass", "the Postgres database `d` at /run/pg"),
         ] {

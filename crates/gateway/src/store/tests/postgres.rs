@@ -217,3 +217,44 @@ async fn other_parts_connect_to_the_same_place() {
     let slow = within(&server, Duration::from_millis(20), session.execute("SELECT pg_sleep(60)", &[])).await;
     assert!(slow.unwrap_err().to_string().contains("no answer within 0.02 s"));
 }
+
+/// Encrypted where the server can, checked where the URL asks for it.
+#[test]
+fn tls_is_as_the_url_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, root) = (made.cert.pem(), dir.path().join("root.pem"));
+    std::fs::write(&root, &cert).unwrap();
+    let cluster = Cluster::with_tls(&cert, &made.signing_key.serialize_pem());
+    let plain = waypost_servers::postgres();
+    let url = |parameters: &str| format!("{}?{parameters}", cluster.url().replace("127.0.0.1", "localhost"));
+    let known = format!("sslrootcert={}", root.display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let encrypted = |url: String| {
+        runtime.block_on(async {
+            let session = connect(&Server::parse(&Secret::new(url)).unwrap()).await.map_err(|e| e.to_string())?;
+            let row = session.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await;
+            Ok::<bool, String>(row.unwrap().get(0))
+        })
+    };
+    assert_eq!(encrypted(url("sslmode=disable")), Ok(false));
+    assert_eq!(encrypted(url("application_name=prefers")), Ok(true));
+    assert_eq!(encrypted(url(&format!("sslmode=verify-full&{known}"))), Ok(true));
+    assert_eq!(encrypted(url(&format!("sslmode=require&{known}"))), Ok(true));
+    assert!(encrypted(url("sslmode=require")).unwrap_err().contains("certificate"));
+    // Its certificate is for another name.
+    let elsewhere = url(&format!("sslmode=verify-full&{known}")).replace("localhost", "127.0.0.1");
+    assert!(encrypted(elsewhere).unwrap_err().contains("certificate"));
+    assert_eq!(encrypted(format!("{}?sslmode=prefer", plain.url())), Ok(false));
+    assert!(encrypted(format!("{}?sslmode=require", plain.url())).unwrap_err().contains("TLS"));
+}
+
+#[test]
+fn a_database_that_cannot_hold_every_text_is_refused() {
+    let database = waypost_servers::postgres();
+    let name = format!("{}_latin", database.url().rsplit('/').next().unwrap());
+    database.psql(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0"));
+    let error = Ledger::open(&storage(&format!("{}_latin", database.url())), LedgerOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("LATIN1: create it with ENCODING 'UTF8'"), "{error}");
+    database.psql(&format!("DROP DATABASE {name}"));
+}
