@@ -5,12 +5,14 @@
 
 use crate::app::State;
 use crate::cache::Entry;
+use crate::gate::{Admitted, Allowed, Reservation};
 use crate::snapshot::Snapshot;
 use crate::store::{AttemptRecord, RequestOutcome, RequestRecord};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use waypost_core::attempt::{Attempt, Failure, Timeout};
+use waypost_core::gate::Amounts;
 use waypost_core::health::{EndpointHealth, Observed, Ticket, Verdict};
 use waypost_core::profile::Profile;
 use waypost_core::registry::{Dialect, ModelIx, Price, ProviderIx, Usage};
@@ -37,6 +39,10 @@ pub struct Account {
     record: Option<Box<RequestRecord>>,
     current: Option<Current>,
     last: Option<Attempt>,
+    /// The request's places where concurrency is limited; they come back with the account.
+    pub admitted: Option<Admitted>,
+    /// The gate has counted the request: its further attempts are not requests of their own.
+    pub was_admitted: bool,
 }
 
 /// Who answers a request.
@@ -59,6 +65,10 @@ struct Current {
     first_token: Option<Duration>,
     price: Option<Price>,
     estimated_input: u32,
+    /// To be settled with what it uses.
+    reservation: Option<Reservation>,
+    /// Output tokens that an answer that was not streamed may have, should nobody ever say.
+    unseen_output: u64,
     /// Whether the request went out: before that nothing can have been billed.
     sent: bool,
     /// Bytes of text that passed.
@@ -93,6 +103,8 @@ impl Account {
             record: Some(Box::new(record)),
             current: None,
             last: None,
+            admitted: None,
+            was_admitted: false,
         }
     }
 
@@ -115,8 +127,10 @@ impl Account {
     }
 
     /// An attempt begins.
-    pub fn begin(&mut self, attempt: Attempt, ticket: Ticket, now: Instant) {
+    pub fn begin(&mut self, attempt: Attempt, ticket: Ticket, allowed: Allowed, now: Instant) {
         let candidate = &self.decision.candidates[attempt.candidate];
+        let expected = u64::from(candidate.estimate.output_tokens) * u64::from(self.profile.n.max(1));
+        let silent = !self.profile.stream && !self.profile.embeddings;
         self.last = Some(attempt);
         self.current = Some(Current {
             attempt,
@@ -125,6 +139,8 @@ impl Account {
             first_token: None,
             price: candidate.price(&self.snapshot.config.registry).copied(),
             estimated_input: candidate.estimate.input_tokens,
+            reservation: allowed.reservation,
+            unseen_output: if silent { allowed.most_output.unwrap_or(expected) } else { 0 },
             sent: false,
             text_bytes: 0,
             usage: None,
@@ -237,6 +253,11 @@ impl Account {
             self.state.breaker_event(&self.snapshot, current.attempt.endpoint, event);
         }
         let cost = current.price.map(|p| p.cost(&usage));
+        if let Some(reservation) = current.reservation {
+            let usd = cost.unwrap_or_default().0.max(0).unsigned_abs();
+            let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
+            reservation.settle(&Amounts { usd, tokens, ..Amounts::default() });
+        }
         let candidate = &self.decision.candidates[current.attempt.candidate];
         let Some(record) = self.record.as_mut() else { return };
         record.attempts.push(AttemptRecord {
@@ -283,6 +304,13 @@ impl Account {
     }
 }
 
+impl Account {
+    /// Nothing was attempted and nothing is to be recorded: the request will be decided anew.
+    pub fn abandon(mut self) {
+        self.record = None;
+    }
+}
+
 impl Drop for Account {
     fn drop(&mut self) {
         if self.record.is_some() {
@@ -299,7 +327,9 @@ fn settled_usage(current: &Current) -> (Usage, bool) {
     match current.usage {
         Some(usage) => (usage, false),
         None => {
-            let output_tokens = current.text_bytes.div_ceil(BYTES_PER_TOKEN);
+            // Of a whole answer that never came nothing is known: it may have been made, and billed, to the end.
+            let seen = current.text_bytes.div_ceil(BYTES_PER_TOKEN);
+            let output_tokens = if current.text_bytes == 0 { current.unseen_output } else { seen };
             (Usage { input_tokens: current.estimated_input.into(), output_tokens, ..Usage::default() }, true)
         }
     }

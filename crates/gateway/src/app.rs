@@ -2,7 +2,11 @@
 //! [`App::start`] gives a running gateway to whoever embeds it.
 
 use crate::admission::Admission;
+use crate::books::Books;
 use crate::clock::Clock;
+use crate::control::{Control, Missing, Stored};
+use crate::gate::{Driver, Gate, History};
+use crate::keys::Keyring;
 use crate::server::{self, Handle};
 use crate::snapshot::Snapshot;
 use crate::store::{Ledger, LedgerOptions};
@@ -15,7 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use waypost_core::config::Config;
+use waypost_core::config::{self, Config};
 use waypost_core::health::BreakerEvent;
 use waypost_core::registry::EndpointIx;
 use waypost_core::retry::RetryBudget;
@@ -29,6 +33,10 @@ pub struct State {
     pub clock: Clock,
     /// Where records go.
     pub ledger: Ledger,
+    /// Budgets and rates.
+    pub gate: Arc<Gate>,
+    /// The thread that leases them.
+    gate_driver: Mutex<Driver>,
     /// Places.
     pub admission: Arc<Admission>,
     /// What bounds repeats.
@@ -37,6 +45,12 @@ pub struct State {
     pub draining: AtomicBool,
     /// What was wrong with the last reload; empty where it was taken.
     pub reload_errors: Mutex<Vec<String>>,
+    /// Stored keys and limits.
+    pub control: Control,
+    /// Client keys, configured and stored.
+    keyring: ArcSwap<Keyring>,
+    /// Held while what follows from configuration and stored rows together is made anew.
+    renewing: Mutex<()>,
     /// Held by the reload that is under way.
     pub(crate) reloading: Mutex<()>,
     /// The newest breaker transitions, for `/admin/breakers`.
@@ -95,7 +109,22 @@ impl State {
 
     /// Puts the next configuration in force; requests that run keep theirs.
     pub fn swap(&self, snapshot: Snapshot) {
+        let _alone = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        // The limits first: no request of the next configuration goes by those of the last one.
+        self.keyring.store(Arc::new(derive(&self.gate, &snapshot.config, &self.control.stored())));
         self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// The client keys in force.
+    pub fn keyring(&self) -> arc_swap::Guard<Arc<Keyring>> {
+        self.keyring.load()
+    }
+
+    /// Stored keys or limits have changed.
+    fn renew(&self) {
+        // One at a time, each from what holds then: the last one has seen every change.
+        let _alone = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.keyring.store(Arc::new(derive(&self.gate, &self.snapshot().config, &self.control.stored())));
     }
 
     /// A new request id: the time in the top 48 bits, as in UUIDv7, so that ids sort and the ledger finds them; the rest
@@ -129,6 +158,11 @@ impl State {
         self.breaker_log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// Gives back what is leased of budgets. Blocks for two seconds at most.
+    pub(crate) fn close_gate(&self) {
+        self.gate_driver.lock().unwrap_or_else(PoisonError::into_inner).close();
+    }
+
     /// A pool for one worker; TLS settings are shared.
     pub fn pool(&self) -> Arc<Pool> {
         Arc::new(Pool::new(self.tls.clone()))
@@ -144,6 +178,9 @@ pub enum StartError {
     /// The ledger cannot be opened.
     #[error("{0}")]
     Ledger(#[from] crate::store::LedgerError),
+    /// The store of budgets cannot be opened.
+    #[error("{0}")]
+    Books(#[from] crate::books::NoStore),
     /// The listener cannot be opened.
     #[error("{0}")]
     Listen(#[from] io::Error),
@@ -161,23 +198,61 @@ impl App {
     /// See [`StartError`]; the messages are for the operator.
     pub fn start(config: Config, config_file: Option<PathBuf>) -> Result<Handle, StartError> {
         let ledger = Ledger::open(&config.storage, LedgerOptions::default())?;
+        let control = Control::open(&config.storage, Missing::Create)?;
+        let stored = control.stored();
+        let (listen, has_keys) = (config.server.listen, !config.keys.is_empty() || !stored.keys.is_empty());
+        if let Some(refusal) = config::listen_refusal(listen, config.server.auth, has_keys) {
+            return Err(StartError::Config(vec![format!("cannot listen on {listen}: {refusal}")]));
+        }
+        let books = Books::open(&config.storage, config.leases.as_ref().map(|l| l.url.expose()))?;
         let snapshot = Snapshot::build(config, None).map_err(StartError::Config)?;
+        let (clock, id_prefix) = (Clock::default(), RandomState::new().hash_one(std::process::id()));
+        let gate = Gate::new(clock);
+        let keyring = derive(&gate, &snapshot.config, &stored);
+        let holder = format!("{id_prefix:016x}");
+        let history = history(&snapshot.config.storage);
+        let driver = Driver::start(gate.clone(), books, history, holder, RandomState::new().hash_one(id_prefix))?;
         let state = Arc::new(State {
             snapshot: ArcSwap::from_pointee(snapshot),
-            clock: Clock::default(),
+            clock,
+            gate,
+            gate_driver: Mutex::new(driver),
             ledger,
             admission: Arc::default(),
             retry_budget: RetryBudget::default(),
             draining: AtomicBool::new(false),
             reload_errors: Mutex::default(),
             reloading: Mutex::default(),
+            control,
+            keyring: ArcSwap::from_pointee(keyring),
+            renewing: Mutex::default(),
             breaker_log: Mutex::default(),
             tls: Arc::default(),
             address: OnceLock::new(),
             config_file,
-            id_prefix: RandomState::new().hash_one(std::process::id()),
+            id_prefix,
             next_id: AtomicU64::new(0),
         });
+        let of_control = Arc::downgrade(&state);
+        state.control.on_change(move || {
+            if let Some(state) = of_control.upgrade() {
+                state.renew();
+            }
+        });
+        // What was changed before somebody listened.
+        state.renew();
         Ok(server::start(state)?)
     }
+}
+
+/// Puts the limits in force that follow from configuration and storage together, and gives the keys that do.
+fn derive(gate: &Gate, config: &Config, stored: &Stored) -> Keyring {
+    let keyring = Keyring::new(config, stored);
+    gate.configure(config, keyring.keys(), &stored.overrides());
+    keyring
+}
+
+/// What the ledger says was spent of a budget before its book was opened.
+fn history(_storage: &waypost_core::config::Storage) -> History {
+    Arc::new(|_, _, _| Ok(0))
 }

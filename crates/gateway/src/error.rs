@@ -3,12 +3,14 @@
 //! An error has a public message, for the client, and may have a private one, for the log; neither ever holds a secret
 //! or a prompt.
 
+use crate::gate::Refused;
 use bytes::Bytes;
 use http::StatusCode;
 use std::time::Duration;
 use waypost_core::dialect::{self, ErrorText};
 use waypost_core::registry::Dialect;
-use waypost_core::route::{Refusal, RefusalKind};
+use waypost_core::route::{Refusal, RefusalKind, exceeded_refusal};
+use waypost_core::units::Now;
 
 /// What a client is told instead of an answer.
 #[derive(Clone, Debug)]
@@ -40,16 +42,22 @@ pub enum Kind {
     NotAllowed,
     /// Unknown model, route or stage.
     ModelNotFound,
-    /// Unknown path.
+    /// Unknown path, or an admin's unknown key, limit or request.
     NotFound,
+    /// An admin's change that cannot be made as things are.
+    Conflict,
     /// Known path, other method; the methods that it takes, as `allow` lists them.
     MethodNotAllowed(&'static str),
     /// The client was too slow to send its request.
     RequestTimeout,
     /// Over the body limit.
     RequestTooLarge,
-    /// Every provider answered 429.
+    /// Every provider answered 429, or a rate of the gate has no room.
     RateLimitExceeded,
+    /// A budget of the gate has no room.
+    BudgetExceeded,
+    /// The store of budgets cannot be asked, and the gate stays closed.
+    BudgetUnavailable,
     /// Every candidate failed.
     UpstreamError,
     /// Shed.
@@ -77,10 +85,13 @@ impl Kind {
             Self::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed", "permission_error"),
             Self::ModelNotFound => (StatusCode::NOT_FOUND, "model_not_found", INVALID),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", INVALID),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", INVALID),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout", INVALID),
             Self::RequestTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", INVALID),
             Self::RateLimitExceeded => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", "rate_limit_error"),
+            Self::BudgetExceeded => (StatusCode::TOO_MANY_REQUESTS, "budget_exceeded", "insufficient_quota"),
+            Self::BudgetUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "budget_unavailable", "overloaded_error"),
             Self::UpstreamError => (StatusCode::BAD_GATEWAY, "upstream_error", "upstream_error"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "overloaded_error"),
             Self::NoCandidates => (StatusCode::SERVICE_UNAVAILABLE, "no_candidates", "overloaded_error"),
@@ -134,6 +145,23 @@ impl Error {
     }
 }
 
+impl From<(Refused, Now)> for Error {
+    fn from((refused, now): (Refused, Now)) -> Self {
+        match refused {
+            Refused::Exceeded(exceeded) => exceeded_refusal(&exceeded, now).into(),
+            Refused::Unavailable(why) => {
+                tracing::debug!("refused without the store of budgets: {why}");
+                let message =
+                    "budgets cannot be checked at the moment, and nothing is spent unchecked; try again shortly";
+                Self::new(Kind::BudgetUnavailable, message).retry_after(Duration::from_secs(1))
+            }
+            Refused::Deadline => {
+                Self::new(Kind::DeadlineExceeded, "the request waited for its budget until its deadline")
+            }
+        }
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal.kind {
@@ -143,6 +171,8 @@ impl From<Refusal> for Error {
             RefusalKind::ContextLengthExceeded => Kind::ContextLengthExceeded,
             RefusalKind::ConstraintViolated => Kind::ConstraintViolated,
             RefusalKind::NoCandidates => Kind::NoCandidates,
+            RefusalKind::BudgetExceeded => Kind::BudgetExceeded,
+            RefusalKind::RateLimitExceeded => Kind::RateLimitExceeded,
         };
         let param = matches!(kind, Kind::ModelNotFound | Kind::ConstraintViolated).then(|| "model".to_owned());
         Self { kind, message: refusal.message, param, retry_after: refusal.retry_after }

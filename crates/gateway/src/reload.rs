@@ -54,7 +54,7 @@ pub fn now(state: &Arc<State>) -> Vec<String> {
 fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     let old = state.snapshot();
     // The listener stays where it is, wherever the file says that the next one should be.
-    let (address, has_keys) = (state.address(), !config.keys.is_empty());
+    let (address, has_keys) = (state.address(), !config.keys.is_empty() || state.keyring().has_stored());
     if let Some(refusal) = config::listen_refusal(address, config.server.auth, has_keys) {
         return Err(vec![format!("the gateway listens on {address}: {refusal}")]);
     }
@@ -67,6 +67,9 @@ fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     }
     if config.server.workers != old.config.server.workers {
         fixed.push("server.workers");
+    }
+    if config.leases != old.config.leases {
+        fixed.push("leases");
     }
     if config.storage != old.config.storage {
         fixed.push("storage");

@@ -1,8 +1,7 @@
-//! One version of the configuration with everything that is derived from it: targets, live state, keys, ready header
+//! One version of the configuration with everything that is derived from it: targets, live state, ready header
 //! values. A request holds one for its whole life; a reload swaps in the next one.
 
 use crate::cache::ExactCache;
-use crate::keys::Keyring;
 use crate::store::DecisionSampler;
 use crate::upstream::{Auth, GoogleAccount, Shared, Target};
 use http::HeaderValue;
@@ -31,8 +30,6 @@ pub struct Snapshot {
     pub learned: Vec<Arc<Learned>>,
     /// Attempts under way at each provider; carried over a reload.
     pub provider_load: Vec<Arc<AtomicU32>>,
-    /// Client keys.
-    pub keys: Keyring,
     /// `x-waypost-model`, by [`ModelIx`].
     pub model_headers: Vec<HeaderValue>,
     /// `x-waypost-provider`, by provider.
@@ -157,7 +154,6 @@ impl Snapshot {
             health,
             learned,
             provider_load,
-            keys: Keyring::new(&config.keys),
             model_headers: registry.models.iter().map(|m| header_value(&m.name)).collect(),
             provider_headers: registry.providers.iter().map(|p| header_value(&p.name)).collect(),
             baseline: baseline(registry),

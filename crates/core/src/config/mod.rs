@@ -10,6 +10,7 @@ mod gate;
 mod raw;
 mod resolve;
 mod select;
+mod stored;
 mod tree;
 mod value;
 mod zero;
@@ -17,13 +18,14 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
-pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package};
+pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package, Tag};
 pub use select::{Unselected, select};
+pub use stored::{KeyChange, Mistake, check_grace, check_key, check_limits, limit_change, shown_limits, stored_key};
 pub use zero::{ZeroConfig, from_env};
 
 use crate::gate::Limits;
 use crate::policy::{Compliance, PeakRule, Policy, Route, Stage, Surface};
-use crate::registry::{ModelIx, Registry};
+use crate::registry::{EndpointIx, ModelIx, Registry};
 use crate::units::Secret;
 use std::fmt;
 use std::net::SocketAddr;
@@ -71,10 +73,14 @@ pub fn parse(
     }
 }
 
-/// Why Waypost must not listen at `address`, if it must not: beyond loopback it asks for keys, or for `auth: none`.
+/// Why Waypost must not listen at `address`, if it must not: beyond loopback it asks for keys, configured or stored, or for
+/// `auth: none`.
 pub fn listen_refusal(address: SocketAddr, auth: Auth, has_keys: bool) -> Option<&'static str> {
     let open = address.ip().to_canonical().is_loopback() || auth == Auth::None || has_keys;
-    (!open).then_some("listening beyond loopback needs `keys`, or `auth: none` to let everybody in")
+    (!open).then_some(
+        "listening beyond loopback needs `keys`, or `auth: none` to let everybody in; a stored key (`waypost key create`) \
+         will do as well",
+    )
 }
 
 /// The JSON Schema of the configuration, as published: each key's text says its meaning, default, unit and whether a
@@ -314,8 +320,8 @@ impl Default for BreakerConfig {
 pub struct Key {
     /// Its public name, as in records.
     pub id: Arc<str>,
-    /// What the client sends.
-    pub secret: Secret,
+    /// What the client sends; `None` for a stored key, of which only a hash is known.
+    pub secret: Option<Secret>,
     /// Whose it is.
     pub team: Option<Arc<str>>,
     /// Tags of every request made with it; they win over the request's own.
@@ -341,9 +347,14 @@ pub struct Key {
 impl Key {
     /// A key without limits of its own, that may use everything.
     pub fn new(id: impl Into<Arc<str>>, secret: Secret) -> Self {
+        Self { secret: Some(secret), ..Self::without_secret(id) }
+    }
+
+    /// A stored key, without limits of its own, that may use everything.
+    pub fn without_secret(id: impl Into<Arc<str>>) -> Self {
         Self {
             id: id.into(),
-            secret,
+            secret: None,
             team: None,
             tags: Vec::new(),
             models: Vec::new(),
@@ -360,6 +371,11 @@ impl Key {
     /// Whether its requests may go to the provider of this name.
     pub fn allows_provider(&self, name: &str) -> bool {
         self.providers.is_empty() || self.providers.iter().any(|p| &**p == name)
+    }
+
+    /// Whether its requests may go to this endpoint.
+    pub fn allows_endpoint(&self, registry: &Registry, ix: EndpointIx) -> bool {
+        self.providers.is_empty() || self.allows_provider(&registry.provider(registry.endpoint(ix).provider).name)
     }
 
     /// Whether it opens anything at `unix_ms`.

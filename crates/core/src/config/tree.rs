@@ -58,6 +58,24 @@ impl Node {
         let weight = 1 + if let Value::Str { text, .. } = &value { text.len() } else { 0 };
         Self { line, value, weight }
     }
+
+    /// A value that came as JSON. All of it stands on line 1, and `${` means itself: nobody reaches the environment
+    /// through a request.
+    pub(super) fn from_json(value: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match value {
+            Json::Null => Value::Null,
+            Json::Bool(b) => Value::Bool(*b),
+            Json::Number(n) => match n.as_i64() {
+                Some(n) => Value::Int(n),
+                None => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Str { text: text.replace("${", "$${"), variable: false },
+            Json::Array(items) => Value::Seq(items.iter().map(Self::from_json).collect()),
+            Json::Object(members) => Value::Map(members.iter().map(|(k, v)| (k.clone(), Self::from_json(v))).collect()),
+        };
+        Self::leaf(1, value)
+    }
 }
 
 /// The tree of a text, and what was wrong while it was built.

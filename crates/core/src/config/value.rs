@@ -113,7 +113,7 @@ impl Text for Pause {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let wanted = "expected a duration with its unit, such as 100ms, 5s, 2m or 1h";
     if text.len() > 40 || !text.starts_with(|c: char| c.is_ascii_digit()) {

@@ -7,6 +7,7 @@ use super::{Limits, OnExhausted, Period, Quota, ScopeId, Window};
 use crate::units::{Instant, Now};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use std::fmt;
 use std::ops::DerefMut;
 use std::time::Duration;
 
@@ -93,6 +94,45 @@ pub struct Exceeded {
     pub resets_ms: Option<i64>,
     /// What the operator wants done about it.
     pub on_exhausted: OnExhausted,
+}
+
+impl Exceeded {
+    /// How long to wait before it is worth asking again; `None`: never.
+    pub fn wait(&self, unix_ms: i64) -> Option<Duration> {
+        match self.bound {
+            Bound::Quota(_) if self.need > self.limit => None,
+            Bound::Quota(quota) => {
+                let fallback = if quota == Quota::Concurrency { 1_000 } else { 60_000 };
+                let left = self.resets_ms.map_or(fallback, |at| at.saturating_sub(unix_ms)).max(1_000);
+                Some(Duration::from_millis(left.unsigned_abs()))
+            }
+            Bound::UsdPerRequest | Bound::TokensPerRequest => None,
+        }
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.bound.name();
+        let (need, limit, spent) =
+            (self.bound.amount(self.need), self.bound.amount(self.limit), self.bound.amount(self.spent));
+        write!(f, "`{name}` of {} is {limit}", self.scope)?;
+        match self.bound {
+            Bound::Quota(Quota::Concurrency) => write!(f, ", and {spent} are running")?,
+            Bound::Quota(_) if self.need > self.limit => {
+                write!(f, ": this request may need {need}; ask for fewer tokens (`max_tokens`)")?;
+            }
+            Bound::Quota(_) => write!(f, ", of which {spent} are used or spoken for; this request may need {need}")?,
+            Bound::UsdPerRequest | Bound::TokensPerRequest => {
+                write!(f, ": this request may need {need}; ask for fewer tokens (`max_tokens`)")?;
+            }
+        }
+        let at = self.resets_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        match at.filter(|_| matches!(self.bound, Bound::Quota(_))) {
+            Some(at) => write!(f, "; resets at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whether a reservation can be made.

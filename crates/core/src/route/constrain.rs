@@ -3,8 +3,9 @@
 //! What is not known does not exclude, except where a cap or a floor depends on it.
 
 use super::resolve::{Level, Limits, Pinned, Proposal};
-use super::{Ask, Candidate, Estimate, LazyVars, Live, Refusal, RefusalKind, estimate};
+use super::{Ask, Candidate, Estimate, LazyVars, Live, Place, Refusal, RefusalKind, estimate, worst};
 use crate::config::{Config, Denied};
+use crate::gate::{Bound, Exceeded, OnExhausted};
 use crate::registry::{Capabilities, EndpointIx, Kind, Model, ModelIx, Price, Status, Tokenizer};
 use crate::units::{Instant, NanoUsd, Now};
 use std::cell::OnceCell;
@@ -55,8 +56,10 @@ pub enum Reason {
     BreakerOpen(Option<Duration>),
     /// Every endpoint asked to be left alone for so long.
     RateLimited(Duration),
-    /// A cap depends on its price, which nobody stated.
+    /// A cap or a budget depends on its price, which nobody stated.
     NoPrice,
+    /// Its worst case does not fit a budget or a rate.
+    Budget(Box<Exceeded>),
 }
 
 impl Reason {
@@ -75,6 +78,7 @@ impl Reason {
             Self::BreakerOpen(_) => "breaker_open",
             Self::RateLimited(_) => "rate_limited",
             Self::NoPrice => "no_price",
+            Self::Budget(_) => "budget",
         }
     }
 }
@@ -115,7 +119,8 @@ impl fmt::Display for Reason {
             Self::RateLimited(left) => {
                 write!(f, "the provider asked to wait {:.1} s more; stands behind the others", left.as_secs_f64())
             }
-            Self::NoPrice => f.write_str("its price is unknown, and a cost cap depends on it: set `price`"),
+            Self::NoPrice => f.write_str("its price is unknown, and a budget or a cap depends on it: set `price`"),
+            Self::Budget(exceeded) => write!(f, "{exceeded}"),
         }
     }
 }
@@ -336,6 +341,7 @@ impl<'a> Search<'a> {
             Status::Deprecated | Status::Degraded | Status::Active => {}
         }
         self.breaker(pin)?;
+        self.gate(pin, model, input)?;
         let (model, provider, passed_through) = (pin.model, pin.provider, pin.passed_through.clone());
         let (score, degraded, rate_limited) = (0.0, false, false);
         Ok(Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited })
@@ -407,6 +413,47 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Whether the gate has room for its worst case; the input is counted exactly where that may decide.
+    fn gate(&self, pin: &Pinned, model: &Model, input: u32) -> Result<(), Reason> {
+        let place = self.place();
+        let gated = self.live.gate(place, pin.model);
+        let price = self.price(pin);
+        if gated.money && price.is_none() {
+            return Err(Reason::NoPrice);
+        }
+        if !gated.tight {
+            return Ok(());
+        }
+        let room = |input: u32| {
+            let need = worst::worst(self.config, self.ask.profile, model, price, input).amounts;
+            let need = crate::gate::Amounts { requests: 1, concurrency: 1, ..need };
+            self.live.room(place, pin.model, &need)
+        };
+        match room(input) {
+            Err(exceeded) if matches!(exceeded.bound, Bound::Quota(q) if q.window().is_none()) => {
+                Err(Reason::Budget(exceeded))
+            }
+            Err(_) => room(self.exact_tokens(model.tokenizer).min(input)).map_err(Reason::Budget),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether a budget nears its end, or has no room for some candidate, and the operator wants the cheapest then.
+    pub(super) fn is_clamped(&self, passed: &[Candidate]) -> bool {
+        let asks = |e: &Exclusion| matches!(&e.reason, Reason::Budget(x) if x.on_exhausted == OnExhausted::Clamp);
+        self.excluded.iter().any(asks) || passed.iter().any(|c| self.live.gate(self.place(), c.model).clamp)
+    }
+
+    /// What a US dollar is worth at present, where the policy is paced.
+    pub(super) fn paced(&self) -> Option<f64> {
+        if self.proposal.policy.pacing { self.live.lambda(self.place()) } else { None }
+    }
+
+    /// Where the request was put.
+    pub(super) fn place(&self) -> Place {
+        Place { route: self.proposal.route, stage: self.proposal.stage }
+    }
+
     fn exact_tokens(&self, tokenizer: Tokenizer) -> u32 {
         *self.exact[tokenizer as usize].get_or_init(|| (self.ask.exact_tokens)(tokenizer))
     }
@@ -437,16 +484,15 @@ impl<'a> Search<'a> {
         let registry = &self.config.registry;
         let key = self.ask.key;
         let here = move |ix: &EndpointIx| {
-            let provider = registry.endpoint(*ix).provider;
-            pin.provider.is_none_or(|p| provider == p)
-                && key.is_none_or(|k| k.allows_provider(&registry.provider(provider).name))
+            pin.provider.is_none_or(|p| registry.endpoint(*ix).provider == p)
+                && key.is_none_or(|k| k.allows_endpoint(registry, *ix))
         };
         registry.model(pin.model).endpoints.iter().copied().filter(here)
     }
 }
 
 /// The refusal that follows from the exclusions, when nothing is left (INTERFACE.md).
-pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level) -> Refusal {
+pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level, now: Now) -> Refusal {
     let out_of_service = |e: &&Exclusion| matches!(e.reason, Reason::Offline | Reason::Deprecated);
     let mut counted: Vec<&Exclusion> = excluded.iter().filter(|e| !out_of_service(e)).collect();
     if counted.is_empty() {
@@ -465,6 +511,8 @@ pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level) -> 
         RefusalKind::ContextLengthExceeded
     } else if wait.is_some() {
         RefusalKind::NoCandidates
+    } else if let Some(exceeded) = nearest_budget(&counted) {
+        return exceeded_refusal(exceeded, now);
     } else {
         RefusalKind::ConstraintViolated
     };
@@ -479,5 +527,22 @@ pub(super) fn refusal(config: &Config, excluded: &[Exclusion], level: Level) -> 
         }
         (_, many) => format!("no model can take this request: {}", many.join("; ")),
     };
-    Refusal { kind, message, retry_after: wait.map(|w| w.max(Duration::from_secs(1))) }
+    Refusal { kind, message, retry_after: wait.map(|w| w.max(Duration::from_secs(1))), exceeded: None }
+}
+
+/// Of the budgets that leave no room, the one that is there again first.
+fn nearest_budget<'a>(excluded: &[&'a Exclusion]) -> Option<&'a Exceeded> {
+    let budgets =
+        excluded.iter().filter_map(|e| if let Reason::Budget(exceeded) = &e.reason { Some(&**exceeded) } else { None });
+    budgets.min_by_key(|e| e.resets_ms.unwrap_or(i64::MAX))
+}
+
+/// The refusal of a request that a limit of the gate has no room for.
+pub fn exceeded_refusal(exceeded: &Exceeded, now: Now) -> Refusal {
+    let retry_after = exceeded.wait(now.unix_ms);
+    let kind = match exceeded.bound {
+        Bound::Quota(quota) if quota.is_rate() => RefusalKind::RateLimitExceeded,
+        _ => RefusalKind::BudgetExceeded,
+    };
+    Refusal { kind, message: exceeded.to_string(), retry_after, exceeded: Some(Box::new(exceeded.clone())) }
 }

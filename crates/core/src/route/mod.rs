@@ -10,14 +10,17 @@ mod order;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod worst;
 
-pub use constrain::{Exclusion, Reason};
+pub use constrain::{Exclusion, Reason, exceeded_refusal};
 pub use estimate::Estimate;
 pub use explain::{Explanation, explain};
 pub use resolve::Level;
+pub use worst::Worst;
 
 use crate::config::{Config, Key};
 use crate::expr::{Headers, Vars};
+use crate::gate::{Amounts, Exceeded};
 use crate::health::EndpointView;
 use crate::hints::Hints;
 use crate::policy::{Strategy, Translation};
@@ -55,6 +58,38 @@ pub trait Live {
     fn token_factor(&self, model: ModelIx) -> f32;
     /// Expected output tokens of a task at a model; the prior until something was learned.
     fn expected_output(&self, model: ModelIx, task: Task) -> f32;
+    /// What the gate asks of a candidate in this place.
+    fn gate(&self, _place: Place, _model: ModelIx) -> Gated {
+        Gated::default()
+    }
+    /// Whether a worst case has room, as far as is known; nothing is reserved. Asked where [`Gated::tight`].
+    fn room(&self, _place: Place, _model: ModelIx, _need: &Amounts) -> Result<(), Box<Exceeded>> {
+        Ok(())
+    }
+    /// What a US dollar is worth in quality on a route or stage that is paced; `None`: as the policy says.
+    fn lambda(&self, _place: Place) -> Option<f64> {
+        None
+    }
+}
+
+/// Where a request was put: what of its scopes the key and the tags do not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the route that decides.
+    pub route: Option<usize>,
+    /// Index of the stage that was named.
+    pub stage: Option<usize>,
+}
+
+/// What the gate asks of a candidate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gated {
+    /// Money is limited: without a price it may not answer.
+    pub money: bool,
+    /// Room may be short: its worst case is to be looked at.
+    pub tight: bool,
+    /// A budget nears its end and the operator wants the cheapest candidate.
+    pub clamp: bool,
 }
 
 /// A model that may answer.
@@ -139,6 +174,8 @@ pub struct Refusal {
     pub message: String,
     /// When it may be worth trying again.
     pub retry_after: Option<Duration>,
+    /// The limit of the gate that leaves no room, where that is why.
+    pub exceeded: Option<Box<Exceeded>>,
 }
 
 /// Kinds of refusal (INTERFACE.md, "Errors").
@@ -156,6 +193,10 @@ pub enum RefusalKind {
     ConstraintViolated,
     /// Nothing healthy.
     NoCandidates,
+    /// A budget has no room.
+    BudgetExceeded,
+    /// A rate or a concurrency of the gate has no room.
+    RateLimitExceeded,
 }
 
 /// Decides one request. The same arguments give the same decision.
@@ -179,7 +220,7 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
     if candidates.first().is_some_and(|c| c.degraded && Some(c.model) == config.fallback_model && search.fell_back) {
         level = Level::Fallback;
     }
-    let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, proposal.level));
+    let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, proposal.level, now));
     let reason = order::reason(config, &proposal, level, ask.profile.task, &candidates, search.excluded.len());
     Decision {
         level,

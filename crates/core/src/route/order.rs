@@ -16,6 +16,9 @@ pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut 
         return passed;
     }
     search.score(&mut passed, proposal, rng);
+    if search.is_clamped(&passed) {
+        policy::cost::score(&mut passed);
+    }
     let config = search.config();
     let status = |c: &Candidate| config.registry.model(c.model).status;
     let preferred = proposal.policy.tasks[search.task().index()];
@@ -38,7 +41,10 @@ impl Search<'_> {
             Strategy::Latency => policy::latency::score(passed),
             Strategy::Quality => policy::quality::score(passed),
             Strategy::Balanced(weights) => policy::balanced::score(passed, *weights, registry, profile),
-            Strategy::Value(lambda) => policy::value::score(passed, *lambda),
+            Strategy::Value(lambda) => {
+                let paced = self.paced().map(policy::Lambda::Fixed);
+                policy::value::score(passed, paced.unwrap_or(*lambda));
+            }
             Strategy::Weighted(split) => policy::weighted::score(passed, split, registry, self.sticky(rng)),
             Strategy::Score(expr) => policy::score::score(passed, expr, registry, &mut self.vars.fresh()),
         }

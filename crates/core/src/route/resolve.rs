@@ -191,7 +191,7 @@ fn allowed(config: &Config, ask: &Ask<'_>, route: Option<usize>, stage: Option<u
     let refuse = |kind: &str, name: &str, list: &[Arc<str>]| {
         let may: Vec<&str> = list.iter().map(|s| &**s).collect();
         let message = format!("key `{}` may not use {kind} `{name}`; it may use: {}", key.id, may.join(", "));
-        Err(Refusal { kind: RefusalKind::NotAllowed, message, retry_after: None })
+        Err(Refusal { kind: RefusalKind::NotAllowed, message, retry_after: None, exceeded: None })
     };
     if let Some(r) = route.map(|r| &config.routes[r].name).filter(|r| denied(&key.routes, r)) {
         return refuse("route", r, &key.routes);
@@ -271,5 +271,5 @@ fn not_found(config: &Config, kind: &str, name: &str) -> Refusal {
         message += &format!("; did you mean {}?", near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "));
     }
     message += "; GET /v1/models lists what this key may ask for";
-    Refusal { kind: RefusalKind::ModelNotFound, message, retry_after: None }
+    Refusal { kind: RefusalKind::ModelNotFound, message, retry_after: None, exceeded: None }
 }

@@ -7,7 +7,6 @@ use crate::server::Handle;
 use std::net::SocketAddr;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use waypost_core::config;
 
 pub(super) fn run(arg: &ConfigArg, listen: Option<SocketAddr>) -> Result<(), Failure> {
     // Before the file is read and before anybody is told: a change or a signal that comes meanwhile is not missed.
@@ -15,9 +14,6 @@ pub(super) fn run(arg: &ConfigArg, listen: Option<SocketAddr>) -> Result<(), Fai
     let signals = Signals::catch()?;
     let (mut config, path) = file::load(arg)?;
     if let Some(listen) = listen {
-        if let Some(refusal) = config::listen_refusal(listen, config.server.auth, !config.keys.is_empty()) {
-            return Err(vec![format!("--listen {listen}: {refusal}")]);
-        }
         config.server.listen = listen;
     }
     match &path {

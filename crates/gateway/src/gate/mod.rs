@@ -6,8 +6,8 @@ mod reservation;
 mod view;
 
 pub use driver::{Driver, History};
-pub use reservation::{Admitted, Reservation};
-pub use view::{Overrides, View};
+pub use reservation::{Admitted, Allowed, Reservation};
+pub use view::{Belongs, Overrides, View};
 
 use crate::clock::Clock;
 use arc_swap::ArcSwap;
@@ -46,6 +46,7 @@ pub struct Gate {
 /// One scope with its lock, and what deciding reads of it without the lock.
 #[derive(Debug)]
 pub struct Cell {
+    id: ScopeId,
     scope: Mutex<Scope>,
     /// It stands in [`Gate::wanting`].
     queued: AtomicBool,
@@ -154,30 +155,29 @@ impl Gate {
     pub async fn reserve(self: &Arc<Self>, wanted: &Wanted<'_>, deadline: Instant) -> Result<Reservation, Refused> {
         let began = self.clock.instant();
         let since = Instant(began.0.saturating_sub(FRESH.as_nanos() as u64));
-        let mut rounds: Option<watch::Receiver<Round>> = None;
+        match self.try_reserve(wanted, since, deadline) {
+            Ok(reservation) => return Ok(reservation),
+            Err(Verdict::Exceeded(exceeded)) => return Err(Refused::Exceeded(exceeded)),
+            Err(Verdict::Ask | Verdict::Fits) => {}
+        }
+        let mut rounds = self.rounds.subscribe();
+        let mut waits: Vec<Option<u64>> = vec![None; wanted.len()];
         loop {
-            // Before looking: a round that ends in between is not missed.
-            let seen = rounds.as_mut().map(|r| r.borrow_and_update().clone());
+            // Before the need is made known: the round that it brings about is not missed.
+            let away = rounds.borrow_and_update().away.clone();
+            if let Some((_, why)) = away.filter(|(at, _)| *at >= began) {
+                return self.without_store(wanted, since, deadline, why);
+            }
+            self.want(wanted, since, &mut waits);
+            match tokio::time::timeout_at(self.clock.timer(deadline), rounds.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Refused::Unavailable("the gate has shut down".into())),
+                Err(_) => return Err(Refused::Deadline),
+            }
             match self.try_reserve(wanted, since, deadline) {
                 Ok(reservation) => return Ok(reservation),
                 Err(Verdict::Exceeded(exceeded)) => return Err(Refused::Exceeded(exceeded)),
                 Err(Verdict::Ask | Verdict::Fits) => {}
-            }
-            if let Some((failed, why)) = seen.and_then(|round| round.away).filter(|(at, _)| *at >= began) {
-                tracing::debug!(at = failed.0, "a reservation found the store away");
-                return self.without_store(wanted, since, deadline, why);
-            }
-            let Some(rounds) = rounds.as_mut() else {
-                // The first time round only subscribes.
-                rounds = Some(self.rounds.subscribe());
-                continue;
-            };
-            self.want(wanted);
-            let timer = self.clock.timer(deadline);
-            match tokio::time::timeout_at(timer, rounds.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Refused::Unavailable("the gate has shut down".into())),
-                Err(_) => return Err(Refused::Deadline),
             }
         }
     }
@@ -251,7 +251,8 @@ impl Gate {
         }
         drop(locked);
         if low {
-            self.want(wanted);
+            cells.iter().for_each(|(cell, _)| self.queue(cell));
+            self.wake.notify_one();
         }
         let held = held?;
         let held = cells.into_iter().map(|(cell, _)| cell.clone()).zip(held).collect();
@@ -281,9 +282,10 @@ impl Gate {
         }
     }
 
-    /// Wakes the exchange for these scopes.
-    fn want(&self, wanted: &Wanted<'_>) {
-        for (cell, _) in wanted.cells() {
+    /// Has the next exchange bring what is wanted.
+    fn want(&self, wanted: &Wanted<'_>, since: Instant, waits: &mut [Option<u64>]) {
+        for ((cell, need), wait) in wanted.cells().into_iter().zip(waits) {
+            *wait = Some(cell.lock().wait_for(&need, since, *wait));
             self.queue(cell);
         }
         self.wake.notify_one();
@@ -324,6 +326,10 @@ impl<'a> Wanted<'a> {
         request.chain(self.model.map(|cell| (cell, self.attempt))).collect()
     }
 
+    fn len(&self) -> usize {
+        self.scopes.len() + usize::from(self.model.is_some())
+    }
+
     /// Whether nothing is limited.
     pub fn is_free(&self) -> bool {
         self.scopes.is_empty() && self.model.is_none()
@@ -334,6 +340,7 @@ impl Cell {
     fn new(scope: Scope) -> Arc<Self> {
         let flag = || AtomicBool::new(false);
         let cell = Self {
+            id: scope.id().clone(),
             queued: flag(),
             tight: flag(),
             money: flag(),
@@ -343,6 +350,11 @@ impl Cell {
         };
         cell.read(&cell.lock());
         Arc::new(cell)
+    }
+
+    /// Whose it is.
+    pub fn id(&self) -> &ScopeId {
+        &self.id
     }
 
     /// The scope's state.

@@ -4,7 +4,7 @@
 use super::{Cell, Gate, lock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use waypost_core::gate::{Amounts, Held};
+use waypost_core::gate::{Amounts, Held, ScopeId};
 use waypost_core::units::Instant;
 
 /// What a reservation holds, as the gate remembers it until it is settled.
@@ -24,6 +24,17 @@ pub struct Reservation {
     slot: usize,
     id: u64,
     settled: bool,
+}
+
+/// What an attempt is allowed.
+#[derive(Debug, Default)]
+pub struct Allowed {
+    /// To be settled with what it uses; `None`: nothing is limited.
+    pub reservation: Option<Reservation>,
+    /// Output tokens, a choice, to be written into the request.
+    pub cap: Option<u32>,
+    /// Output tokens of all choices that it may have used should nobody ever say.
+    pub most_output: Option<u64>,
 }
 
 /// A request's places where concurrency is limited; they come back when it is dropped.
@@ -50,6 +61,9 @@ impl Reservation {
         if let Some(outstanding) = lock(&self.gate.outstanding).get_mut(self.slot).filter(|o| o.id == self.id) {
             deadline = outstanding.deadline;
             for (cell, held) in &mut outstanding.held {
+                if matches!(cell.id(), ScopeId::Model(_)) {
+                    continue; // attempts count there, not requests
+                }
                 let (place, rest) = held.split_concurrency();
                 *held = rest;
                 if !place.is_empty() {
@@ -57,7 +71,8 @@ impl Reservation {
                 }
             }
         }
-        let admitted = (!places.is_empty()).then(|| Admitted { _places: Self::new(self.gate.clone(), places, deadline) });
+        let admitted =
+            (!places.is_empty()).then(|| Admitted { _places: Self::new(self.gate.clone(), places, deadline) });
         (admitted, self)
     }
 

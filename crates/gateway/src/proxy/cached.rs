@@ -34,8 +34,8 @@ impl Run<'_> {
 /// answer that is there already does not meet with any more (its price, its latency, its endpoint's health) does not count.
 fn may_answer(decision: &Decision, registry: &Registry, model: &str) -> bool {
     let passing = |reason: &Reason| {
-        use Reason::{BreakerOpen, LatencyCap, NoPrice, PriceCap, RateLimited};
-        matches!(reason, BreakerOpen(_) | RateLimited(_) | LatencyCap(..) | PriceCap(..) | NoPrice)
+        use Reason::{BreakerOpen, Budget, LatencyCap, NoPrice, PriceCap, RateLimited};
+        matches!(reason, BreakerOpen(_) | RateLimited(_) | LatencyCap(..) | PriceCap(..) | NoPrice | Budget(_))
     };
     let candidates = decision.candidates.iter().map(|c| c.model);
     let excluded = decision.excluded.iter().filter(|e| passing(&e.reason)).map(|e| e.model);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use waypost_core::registry::Dialect;
+use waypost_core::registry::{Dialect, EndpointIx};
 use waypost_core::route::Candidate;
 use waypost_core::splice::Forward;
 use waypost_core::units::RequestId;
@@ -28,7 +28,7 @@ pub async fn count_tokens(state: &State, pool: &Arc<Pool>, id: RequestId, prepar
     let (server, until) = (&prepared.snapshot.config.server, Instant::now() + LONGEST);
     let class = prepared.profile.class;
     let _permit = state.admission.enter(class, server.max_concurrency, server.max_queue, until).await?;
-    let (decision, _) = prepared.decide(&state.clock, id);
+    let (decision, _) = prepared.decide(&state.clock, None, id);
     if let Some(refusal) = decision.refusal {
         return Err(refusal.into());
     }
@@ -43,9 +43,11 @@ pub async fn count_tokens(state: &State, pool: &Arc<Pool>, id: RequestId, prepar
 async fn ask(state: &State, pool: &Arc<Pool>, prepared: &Prepared, candidate: &Candidate) -> Option<u64> {
     let (snapshot, now) = (&prepared.snapshot, state.clock.instant());
     let registry = &snapshot.config.registry;
+    let key = prepared.key.as_deref();
+    let allowed = |ix: &&EndpointIx| key.is_none_or(|k| k.allows_endpoint(registry, **ix));
     let here = |p| candidate.provider.is_none_or(|only| only == p);
     let open = |ix: usize| snapshot.health[ix].view(now).admits;
-    let mut ways = registry.model(candidate.model).endpoints.iter().filter_map(|ix| {
+    let mut ways = registry.model(candidate.model).endpoints.iter().filter(allowed).filter_map(|ix| {
         let Link::Http(doors) = &snapshot.links[usize::from(ix.0)] else { return None };
         Some((usize::from(ix.0), registry.endpoint(*ix), doors.of(Dialect::Anthropic)?))
     });

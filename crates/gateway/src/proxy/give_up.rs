@@ -6,10 +6,11 @@ use super::reply::{self, Replies, Reply};
 use crate::account::Account;
 use crate::admission::Permit;
 use crate::error::{Error, Kind};
+use crate::gate::Refused;
 use crate::store::RequestOutcome;
 use http::StatusCode;
 use waypost_core::attempt::{Failure, GiveUp, Plan};
-use waypost_core::units::RequestId;
+use waypost_core::units::{Now, RequestId};
 
 /// Closes the account and makes the reply that `how` says.
 pub(super) fn give_up(
@@ -73,12 +74,24 @@ pub(super) fn give_up(
             error.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
         }
         GiveUp::Inexpressible => inexpressible(unsayable),
-        GiveUp::Budget => Error::new(Kind::NoCandidates, "no budget is left for any candidate"),
+        GiveUp::Budget => Error::new(Kind::BudgetExceeded, "no budget is left for any candidate"),
     };
     let (status, code, _) = error.kind.wire();
     let reply = Reply::error(id, account.client, Some(&account), error);
     account.close(RequestOutcome::Failed, status.as_u16(), Some(code));
     reply
+}
+
+/// The reply of a request that deciding refused.
+pub(super) fn refused(id: RequestId, mut account: Account, error: Error) -> Reply {
+    let (status, code, _) = error.kind.wire();
+    account.close(RequestOutcome::Refused, status.as_u16(), Some(code));
+    Reply::error(id, account.client, Some(&account), error)
+}
+
+/// The reply of a request that the gate has no room for.
+pub(super) fn no_room(id: RequestId, account: Account, why: Refused, now: Now) -> Reply {
+    refused(id, account, (why, now).into())
 }
 
 /// No endpoint's dialect can say it: the first reason, with its field.

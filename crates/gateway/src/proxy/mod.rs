@@ -8,6 +8,7 @@ mod give_up;
 mod outgoing;
 mod prepare;
 mod reply;
+mod reserve;
 mod stream;
 
 pub use count::count_tokens;
@@ -20,7 +21,7 @@ use crate::admission::Permit;
 use crate::app::State;
 use crate::cache::Found;
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::gate::{Gate, Refused};
 use crate::live::LiveView;
 use crate::store::{RequestOutcome, RequestRecord};
 use crate::upstream::Pool;
@@ -30,9 +31,10 @@ use outgoing::Unsayable;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use waypost_core::attempt::{Attempt, CandidatePlan, Limits, Plan, Skip, Step};
+use waypost_core::attempt::{Attempt, CandidatePlan, GiveUp, Limits, Plan, Skip, Step};
 use waypost_core::chat;
 use waypost_core::dialect::Malformed;
+use waypost_core::gate::Exceeded;
 use waypost_core::health::Ticket;
 use waypost_core::policy::Translation;
 use waypost_core::registry::EndpointIx;
@@ -52,24 +54,42 @@ pub async fn answer(
     let deadline = arrival + total;
     let server = &prepared.snapshot.config.server;
     let class = prepared.profile.class;
-    let timer = state.clock.timer(deadline);
-    let permit = match state.admission.enter(class, server.max_concurrency, server.max_queue, timer).await {
-        Ok(permit) => permit,
-        Err(e) => return Reply::error(id, prepared.client, None, e),
-    };
-    let (decision, mut rng) = prepared.decide(&state.clock, id);
-    let record = record(&prepared, &decision, id);
-    let snapshot = prepared.snapshot.clone();
-    let account =
-        Account::open(state.clone(), snapshot, decision, (prepared.client, prepared.profile.clone()), arrival, record);
-    let strict = account.decision.translation == Translation::Strict;
-    let run = Run { state, pool, id, prepared: &prepared, deadline, strict, canonical: OnceLock::new() };
-    run.run(account, permit, &mut rng).await
+    loop {
+        let timer = state.clock.timer(deadline);
+        let permit = match state.admission.enter(class, server.max_concurrency, server.max_queue, timer).await {
+            Ok(permit) => permit,
+            Err(e) => return Reply::error(id, prepared.client, None, e),
+        };
+        let (decision, mut rng) = prepared.decide(&state.clock, Some(&state.gate), id);
+        let record = record(&prepared, &decision, id);
+        let (snapshot, who) = (prepared.snapshot.clone(), (prepared.client, prepared.profile.clone()));
+        let account = Account::open(state.clone(), snapshot, decision, who, arrival, record);
+        let strict = account.decision.translation == Translation::Strict;
+        let run = Run { state, pool, id, prepared: &prepared, deadline, strict, canonical: OnceLock::new() };
+        // Whoever waits for room gives up the place meanwhile, and is decided anew.
+        match run.run(account, permit, &mut rng).await {
+            Ended::Answered(reply) => return reply,
+            Ended::NoRoom(account, exceeded) => {
+                if reserve::wait_for_room(state, &exceeded, deadline).await {
+                    account.abandon();
+                } else {
+                    return give_up::no_room(id, *account, Refused::Exceeded(exceeded), state.gate.now());
+                }
+            }
+        }
+    }
+}
+
+/// How one run of a request ended.
+enum Ended {
+    Answered(Reply),
+    /// Nothing was attempted, for a limit leaves no room at present; the request may wait for it.
+    NoRoom(Box<Account>, Box<Exceeded>),
 }
 
 impl Prepared {
     /// Decides this request now; the id seeds its choices.
-    pub fn decide(&self, clock: &Clock, id: RequestId) -> (Decision, Rng) {
+    pub fn decide(&self, clock: &Clock, gate: Option<&Gate>, id: RequestId) -> (Decision, Rng) {
         let now = clock.now();
         let mut rng = Rng::new(id.0 as u64);
         let config = &self.snapshot.config;
@@ -82,7 +102,12 @@ impl Prepared {
             headers: &|visit| self.each_header(visit),
             exact_tokens: &|tokenizer| waypost_core::tokens::count_chat(&self.body, &self.scan, tokenizer),
         };
-        let decision = decide(config, &ask, &LiveView { snapshot: &self.snapshot, now: now.instant }, now, &mut rng);
+        let live = LiveView::new(&self.snapshot, now.instant);
+        let live = match gate {
+            Some(gate) => live.gated(gate, self.key.as_deref(), &self.tags),
+            None => live,
+        };
+        let decision = decide(config, &ask, &live, now, &mut rng);
         (decision, rng)
     }
 }
@@ -101,17 +126,17 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn run(&self, mut account: Account, permit: Permit, rng: &mut Rng) -> Reply {
+    async fn run(&self, mut account: Account, permit: Permit, rng: &mut Rng) -> Ended {
         if let Some(refusal) = account.decision.refusal.clone() {
-            let error = Error::from(refusal);
-            let (status, code, _) = error.kind.wire();
-            account.close(RequestOutcome::Refused, status.as_u16(), Some(code));
-            return Reply::error(self.id, account.client, Some(&account), error);
+            if let Some(exceeded) = refusal.exceeded.clone().filter(|x| reserve::may_wait(self.prepared, x)) {
+                return Ended::NoRoom(Box::new(account), exceeded);
+            }
+            return Ended::Answered(give_up::refused(self.id, account, refusal.into()));
         }
         let found = self.find_cached(&account).await;
         account.cache_missed = found.is_some();
         let recorder = match found {
-            Some(Found::Hit(entry)) => return reply::cached(self.id, account, &entry),
+            Some(Found::Hit(entry)) => return Ended::Answered(reply::cached(self.id, account, &entry)),
             Some(Found::Lead(lead)) => Some(Recorder::new(lead)),
             Some(Found::Alone) | None => None,
         };
@@ -139,6 +164,8 @@ impl Run<'_> {
         // What each failed attempt brought, in the order of `plan.tried()`.
         let mut brought: Vec<Brought> = Vec::new();
         let mut unsayable: Vec<Unsayable> = Vec::new();
+        // Why the gate refused the last attempt that it did.
+        let mut refused: Option<Refused> = None;
         loop {
             let now = self.state.clock.instant();
             match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
@@ -147,10 +174,31 @@ impl Run<'_> {
                     if let Some(recorder) = recorder {
                         recorder.vain();
                     }
-                    return give_up::give_up(self.id, account, how, &plan, brought, &unsayable, permit);
+                    if let (GiveUp::Budget, Some(refused)) = (how, refused) {
+                        return match refused {
+                            Refused::Exceeded(x) if reserve::may_wait(self.prepared, &x) => {
+                                Ended::NoRoom(Box::new(account), x)
+                            }
+                            refused => {
+                                Ended::Answered(give_up::no_room(self.id, account, refused, self.state.gate.now()))
+                            }
+                        };
+                    }
+                    return Ended::Answered(give_up::give_up(
+                        self.id, account, how, &plan, brought, &unsayable, permit,
+                    ));
                 }
                 Step::Try(attempt) => {
-                    let mut outgoing = match self.outgoing(&attempt, &account.decision.candidates[attempt.candidate]) {
+                    let allowed = match self.reserve(&attempt, &mut account).await {
+                        Ok(allowed) => allowed,
+                        Err(why) => {
+                            plan.not_made(Skip::Budget);
+                            refused = Some(why);
+                            continue;
+                        }
+                    };
+                    let candidate = &account.decision.candidates[attempt.candidate];
+                    let mut outgoing = match self.outgoing(&attempt, candidate, allowed.cap) {
                         Ok(outgoing) => outgoing,
                         Err(why) => {
                             plan.not_made(Skip::Inexpressible);
@@ -158,6 +206,7 @@ impl Run<'_> {
                             continue;
                         }
                     };
+                    let now = self.state.clock.instant();
                     let ticket = match self.place(&attempt, now) {
                         Ok(ticket) => ticket,
                         Err(skip) => {
@@ -165,11 +214,13 @@ impl Run<'_> {
                             continue;
                         }
                     };
-                    account.begin(attempt, ticket, now);
+                    account.begin(attempt, ticket, allowed, now);
                     account.dropped = std::mem::take(&mut outgoing.dropped);
                     let exchange = Exchange { run: self, attempt, begun: now, outgoing };
                     match exchange.run(&mut account).await {
-                        Ok(answer) => return answer.reply(self, account, attempt.number, permit, recorder),
+                        Ok(answer) => {
+                            return Ended::Answered(answer.reply(self, account, attempt.number, permit, recorder));
+                        }
                         Err(what) => {
                             let now = self.state.clock.instant();
                             account.failed(&what.failure, now);
@@ -217,9 +268,8 @@ impl Run<'_> {
                 return Cow::Borrowed(all.as_slice());
             }
             let may = |e: &EndpointIx| {
-                let provider = registry.endpoint(*e).provider;
-                c.provider.is_none_or(|p| provider == p)
-                    && key.is_none_or(|k| k.allows_provider(&registry.provider(provider).name))
+                c.provider.is_none_or(|p| registry.endpoint(*e).provider == p)
+                    && key.is_none_or(|k| k.allows_endpoint(registry, *e))
             };
             all.iter().copied().filter(may).collect()
         };

@@ -12,7 +12,7 @@ use waypost_core::chat;
 use waypost_core::dialect::{self, Encoded, Inexpressible, Malformed, Target, bedrock, embeddings, gemini};
 use waypost_core::registry::{Dialect, EndpointIx, Kind, Model, Provider};
 use waypost_core::route::Candidate;
-use waypost_core::splice::Forward;
+use waypost_core::splice::{CapField, Forward, OutputCap};
 
 /// One attempt's request.
 pub(super) struct Outgoing {
@@ -74,7 +74,13 @@ fn spoken(provider: &Provider, model: &Model, client: Dialect) -> Dialect {
 
 impl Run<'_> {
     /// The request for one attempt.
-    pub(super) fn outgoing(&self, attempt: &Attempt, candidate: &Candidate) -> Result<Outgoing, Unsayable> {
+    /// `cap`: the most output tokens, a choice, that the gate allows.
+    pub(super) fn outgoing(
+        &self,
+        attempt: &Attempt,
+        candidate: &Candidate,
+        cap: Option<u32>,
+    ) -> Result<Outgoing, Unsayable> {
         let prepared = self.prepared;
         let registry = &prepared.snapshot.config.registry;
         let endpoint = registry.endpoint(attempt.endpoint);
@@ -85,15 +91,22 @@ impl Run<'_> {
             Call::Embeddings => self.embeddings(attempt.endpoint, dialect, model),
             // A history with another dialect's tokens would be refused as it is: they are taken out.
             Call::Chat if is_same(dialect, prepared.client) && !prepared.scan.carries_foreign => {
-                Ok(prepared.spliced(provider, dialect, model))
+                Ok(prepared.spliced(provider, dialect, model, cap))
             }
-            Call::Chat => self.translated(attempt.endpoint, dialect, model),
+            Call::Chat => self.translated(attempt.endpoint, dialect, model, cap),
         }
     }
 
-    fn translated(&self, endpoint: EndpointIx, dialect: Dialect, model: Arc<str>) -> Result<Outgoing, Unsayable> {
+    fn translated(
+        &self,
+        endpoint: EndpointIx,
+        dialect: Dialect,
+        model: Arc<str>,
+        cap: Option<u32>,
+    ) -> Result<Outgoing, Unsayable> {
         let request = self.canonical().as_ref().map_err(Unsayable::from)?;
-        let encoded = dialect::encode_request(dialect, request, &self.target(endpoint, &model))?;
+        let target = Target { cap: cap.map(u64::from), ..self.target(endpoint, &model) };
+        let encoded = dialect::encode_request(dialect, request, &target)?;
         let path = match dialect {
             Dialect::Gemini => Some(gemini::path(&model, request.stream, false)),
             Dialect::Bedrock => Some(bedrock::path(&model, request.stream)),
@@ -158,9 +171,15 @@ fn refuses_sampling(provider: &Provider) -> bool {
 
 impl Prepared {
     /// The same dialect on both sides.
-    fn spliced(&self, provider: &Provider, dialect: Dialect, model: Arc<str>) -> Outgoing {
+    fn spliced(&self, provider: &Provider, dialect: Dialect, model: Arc<str>, cap: Option<u32>) -> Outgoing {
         let usage = provider.stream_usage && self.client == Dialect::OpenAi;
-        let body = self.scan.upstream_body(&self.body, &Forward { model: &model, usage, cap: None });
+        let field = match dialect {
+            Dialect::Responses => CapField::MaxOutputTokens,
+            Dialect::OpenAi if provider.quirks.max_completion_tokens => CapField::MaxCompletionTokens,
+            _ => CapField::MaxTokens,
+        };
+        let cap = cap.map(|tokens| OutputCap { tokens, field });
+        let body = self.scan.upstream_body(&self.body, &Forward { model: &model, usage, cap });
         let headers = self.api_headers(dialect);
         Outgoing { body, headers, ..Outgoing::new(dialect, model, Encoded::default()) }
     }

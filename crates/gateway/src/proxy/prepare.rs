@@ -4,7 +4,7 @@ use crate::error::{Error, Kind};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use http::HeaderMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use waypost_core::config::Key;
 use waypost_core::hints::Hints;
 use waypost_core::json;
@@ -45,6 +45,8 @@ pub struct Prepared {
     pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// The model that was asked for.
     pub model: String,
+    /// Input tokens by each public tokenizer, counted where they decide.
+    pub(super) exact: [OnceLock<u32>; 2],
     /// The request's headers; expressions see those that hold no credential.
     pub(super) headers: HeaderMap,
 }
@@ -79,7 +81,8 @@ pub fn prepare(
     let sensitive = hints.sensitive == Some(true) || (snapshot.asks_sensitive && found());
     let class = hints.class.or_else(|| policy_class(&snapshot, &model, &hints));
     let profile = profile::profile(&body, &scan, Declared { class, sensitive });
-    Ok(Prepared { call, client, snapshot, key, body, scan, profile, hints, tags, model, headers })
+    let exact = Default::default();
+    Ok(Prepared { call, client, snapshot, key, body, scan, profile, hints, tags, model, exact, headers })
 }
 
 impl Prepared {

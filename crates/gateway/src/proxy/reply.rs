@@ -35,6 +35,8 @@ const DROPPED: HeaderName = HeaderName::from_static("x-waypost-dropped");
 const MOST_DROPPED: usize = 1024;
 /// The name under which Anthropic's SDKs look for the request's id.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// OpenAI's and Anthropic's SDKs obey it.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const DEGRADED: HeaderName = HeaderName::from_static("x-waypost-degraded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -65,6 +67,8 @@ impl Replies for Reply {
         }
         match error.kind {
             Kind::MethodNotAllowed(allowed) => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            // SDKs repeat a 429 unless they are told not to.
+            Kind::BudgetExceeded => drop(headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"))),
             Kind::InvalidApiKey => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             _ => {}
         }

@@ -89,12 +89,13 @@ fn listed(snapshot: &Snapshot, key: Option<&Key>) -> Vec<Value> {
         key.is_none_or(|k| list(k).is_empty() || list(k).contains(name))
     };
     let registry = &config.registry;
-    let at_allowed = |k: &Key, m: &ModelIx| {
-        let mut providers = registry.model(*m).endpoints.iter().map(|e| registry.endpoint(*e).provider);
-        providers.any(|p| k.allows_provider(&registry.provider(p).name))
+    let may = |m: &ModelIx| {
+        let model = registry.model(*m);
+        key.is_none_or(|k| {
+            let mut endpoints = model.endpoints.iter();
+            config.gate.allows(k, &model.name).is_ok() && endpoints.any(|e| k.allows_endpoint(registry, *e))
+        })
     };
-    let may =
-        |m: &ModelIx| key.is_none_or(|k| config.gate.allows(k, &registry.model(*m).name).is_ok() && at_allowed(k, m));
     let serves = |m: &ModelIx| registry.model(*m).status != Status::Offline;
     let models = registry.model_ixs().filter(|m| may(m) && serves(m)).map(|m| facts(snapshot, m));
     let routes = config.routes.iter().filter(|r| allowed(|k| &k.routes, &r.name));
@@ -150,7 +151,7 @@ pub(super) async fn route(
     let (head, body) = request.into_parts();
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
-    let (decision, _) = prepared.decide(&state.clock, id);
+    let (decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
     Ok(reply(StatusCode::OK, &json!(explained)))

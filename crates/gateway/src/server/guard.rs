@@ -1,26 +1,41 @@
 //! Who may come in: client keys, the admin token, and web pages that must not spend a key-less gateway's money.
 //! Nothing here lets anybody in by the `Host` header: it is the caller's to choose.
 
+use crate::app::State;
 use crate::error::{Error, Kind};
+use crate::keys::Denied;
 use crate::snapshot::Snapshot;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use waypost_core::config::{Auth, Key};
+use std::time::Duration;
+use waypost_core::config::{Auth, Key, listen_refusal};
 
-/// The client's key; `None` where keys are not asked for.
-pub(super) fn client(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<Arc<Key>>, Error> {
-    if snapshot.keys.is_empty() || snapshot.config.server.auth == Auth::None {
+/// The client's key; `None` where keys are not asked for: with `auth: none`, and on loopback as long as there is no key
+/// at all. Whoever was ever given a stored key keeps the door closed, also after it was revoked.
+pub(super) fn client(state: &State, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<Arc<Key>>, Error> {
+    let keyring = state.keyring();
+    let has_keys = !snapshot.config.keys.is_empty() || keyring.has_stored();
+    let is_open = snapshot.config.server.auth == Auth::None
+        || !has_keys && listen_refusal(state.address(), Auth::Keys, has_keys).is_none();
+    if is_open {
         return Ok(None);
     }
     let Some(secret) = secret(headers) else {
         let message = "a key is required: send `Authorization: Bearer <key>`";
         return Err(Error::new(Kind::InvalidApiKey, message));
     };
-    let found = snapshot.keys.find(secret);
-    found.cloned().map(Some).ok_or_else(|| Error::new(Kind::InvalidApiKey, "the key is not known to this gateway"))
+    let found = keyring.find(secret, crate::clock::unix_ms(), state.control.is_fresh());
+    found.cloned().map(Some).map_err(|denied| match denied {
+        Denied::Unknown => Error::new(Kind::InvalidApiKey, "the key is not known to this gateway"),
+        Denied::NotGood(why) => Error::new(Kind::InvalidApiKey, why),
+        Denied::Stale => {
+            let message = "stored keys cannot be checked at present: the gateway cannot read its storage";
+            Error::new(Kind::Overloaded, message).retry_after(Duration::from_secs(10))
+        }
+    })
 }
 
 /// What a client sends as its key: a bearer token, else `x-api-key`.

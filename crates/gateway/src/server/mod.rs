@@ -73,6 +73,7 @@ impl Handle {
                 tracing::error!("a worker had panicked");
             }
         }
+        self.state.close_gate();
         self.state.ledger.close(Duration::from_secs(10))
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn may_post(
     snapshot: &Snapshot,
     request: &Request<Incoming>,
 ) -> Result<Option<Arc<Key>>, Error> {
-    let key = guard::client(snapshot, request.headers())?;
+    let key = guard::client(state, snapshot, request.headers())?;
     if request.method() != Method::POST {
         return Err(no_such_path(request.method(), request.uri().path()));
     }
@@ -138,7 +138,7 @@ async fn other(
         Ok(None) if request.uri().path() == "/v1/messages/count_tokens" => {
             edge::count_tokens(state, pool, snapshot.clone(), id, request).await
         }
-        Ok(None) => admin::call(state, snapshot, request).await.map_err(|e| (e, None)),
+        Ok(None) => admin::call(state, snapshot, peer, request).await.map_err(|e| (e, None)),
         Err(e) => Err((e, Some(request))),
     };
     match answered {
@@ -165,7 +165,7 @@ fn simple(
         return Ok(None);
     }
     if path == "/v1" || path.starts_with("/v1/") {
-        let key = guard::client(snapshot, headers)?;
+        let key = guard::client(state, snapshot, headers)?;
         return match path.strip_prefix("/v1/models") {
             Some("") if is_get => Ok(Some(edge::models(snapshot, key.as_deref(), headers))),
             Some(id) if is_get && id.len() > 1 && id.starts_with('/') => {
@@ -181,8 +181,8 @@ fn simple(
     }
 }
 
-/// Paths that exist, with the methods that they take; a path that ends in `/` stands for all below it.
-const PATHS: [(&str, &str); 15] = [
+/// Paths that exist, with the methods that they take; a path that ends in `/` stands for all below it, `*` for any text.
+const PATHS: [(&str, &str); 21] = [
     ("/v1/chat/completions", "POST"),
     ("/v1/responses", "POST"),
     ("/v1/messages", "POST"),
@@ -195,6 +195,12 @@ const PATHS: [(&str, &str); 15] = [
     ("/readyz", "GET"),
     ("/admin/breakers", "GET, POST"),
     ("/admin/reload", "POST"),
+    ("/admin/keys", "GET, POST"),
+    ("/admin/keys/*/rotate", "POST"),
+    ("/admin/keys/", "GET, PATCH, DELETE"),
+    ("/admin/limits", "GET, PUT, DELETE"),
+    ("/admin/limits/", "PUT, DELETE"),
+    ("/admin/audit", "GET"),
     ("/admin/report", "GET"),
     ("/admin/requests", "GET"),
     ("/admin/requests/", "GET"),
@@ -203,7 +209,11 @@ const PATHS: [(&str, &str); 15] = [
 /// Why nothing answers here: no such path, or another method than the path takes.
 pub(super) fn no_such_path(method: &Method, path: &str) -> Error {
     let shown: String = path.chars().take(200).collect();
-    let known = |p: &str| if p.ends_with('/') { path.len() > p.len() && path.starts_with(p) } else { path == p };
+    let known = |p: &str| match p.split_once('*') {
+        Some((start, end)) => path.len() > start.len() + end.len() && path.starts_with(start) && path.ends_with(end),
+        None if p.ends_with('/') => path.len() > p.len() && path.starts_with(p),
+        None => path == p,
+    };
     match PATHS.iter().find(|(p, _)| known(p)) {
         Some((_, takes)) => Error::new(Kind::MethodNotAllowed(takes), format!("{shown} takes {takes}, not {method}")),
         None => {

@@ -5,7 +5,7 @@ use super::RequestRecord;
 use super::error::LedgerError;
 use super::place::Place;
 use super::read::Reader;
-use super::sqlite::{Location, RowWriter};
+use super::writer::Writer;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -25,7 +25,8 @@ pub struct LedgerOptions {
     pub detail_bytes: usize,
     /// Waiting records at which [`Ledger::overloaded`] says that no more requests should be taken.
     pub max_queued: usize,
-    /// Newest requests kept, and decisions of the newest sixteenth of them; `None`: all. For storage in memory at most [`LedgerOptions::MEMORY_REQUESTS`] are kept.
+    /// Newest requests kept, and decisions of the newest sixteenth of them; `None`: all. For storage in memory at most
+    /// [`LedgerOptions::MEMORY_REQUESTS`] are kept; Postgres, which other gateways write to, keeps all.
     pub retain: Option<u64>,
 }
 
@@ -82,17 +83,24 @@ impl Ledger {
     /// Opens or creates the ledger, migrates it and starts its thread.
     ///
     /// # Errors
-    /// See [`LedgerError`]; the message names the file.
+    /// See [`LedgerError`]; the message names the file, or host and database.
     pub fn open(storage: &Storage, options: LedgerOptions) -> Result<Self, LedgerError> {
         let place = Place::of(storage)?;
-        let Place::Sqlite(location) = &place else { return Err(LedgerError::Url("Postgres comes".to_owned())) };
-        let in_memory = matches!(location, Location::Memory(_));
-        let most = if in_memory { Some(LedgerOptions::MEMORY_REQUESTS) } else { None };
-        let retain = options.retain.into_iter().chain(most).min();
-        let writer = RowWriter::new(location.open_writer()?, retain);
         let shared = Arc::new(Shared { options, ..Shared::default() });
-        let of_thread = shared.clone();
-        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || run(&of_thread, writer))?;
+        let (of_thread, there) = (shared.clone(), place.clone());
+        let (opened, is_open) = std::sync::mpsc::sync_channel(1);
+        // Opened where it is used: a connection to Postgres belongs to the runtime of its thread.
+        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+            match Writer::open(&there, options.retain) {
+                Ok(writer) => {
+                    // The other side waits for this.
+                    let _ = opened.send(Ok(()));
+                    run(&of_thread, writer);
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        })?;
+        is_open.recv().unwrap_or_else(|_| Err(std::io::Error::other("it has panicked").into()))?;
         Ok(Self { shared, place, thread: Mutex::new(Some(thread)) })
     }
 
@@ -127,7 +135,7 @@ impl Ledger {
         self.shared.queued.load(Ordering::Relaxed) >= self.shared.options.max_queued
     }
 
-    /// Whether the last commit failed: the disk is full, or the file is locked or gone.
+    /// Whether the last commit failed: the disk is full, the file is locked or gone, or Postgres is away.
     pub fn failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
     }
@@ -168,6 +176,7 @@ impl Ledger {
         let Some(thread) = thread else { return Ok(()) };
         lock(&s.queue).give_up = Some(Instant::now() + timeout);
         s.wake.notify_one();
+        s.closing.notify_one();
         if thread.join().is_err() {
             tracing::error!("the ledger's thread had panicked");
         }
@@ -216,6 +225,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// The thread has something to do.
     wake: Condvar,
+    /// For a thread that waits for Postgres: the ledger closes.
+    closing: tokio::sync::Notify,
     /// A batch was committed, or failed, or the thread has ended.
     progress: Condvar,
     /// `recorded - written`, readable without the lock.
@@ -264,6 +275,17 @@ impl Shared {
         !batch.is_empty()
     }
 
+    /// Ends when the ledger closes and its time is up.
+    async fn given_up(&self) {
+        loop {
+            let at = lock(&self.queue).give_up;
+            match at {
+                Some(at) => return tokio::time::sleep_until(at.into()).await,
+                None => self.closing.notified().await,
+            }
+        }
+    }
+
     /// Gives the thread a pause after a failed commit, which a close cuts short; false: time to give up.
     fn pause(&self, pause: Duration) -> bool {
         let queue = lock(&self.queue);
@@ -279,7 +301,7 @@ impl Shared {
 }
 
 /// The thread: batch after batch until the ledger closes.
-fn run(shared: &Shared, mut writer: RowWriter) {
+fn run(shared: &Shared, mut writer: Writer) {
     let mut batch = Vec::new();
     while shared.next_batch(&mut batch) {
         if !commit(shared, &mut writer, &mut batch) {
@@ -303,10 +325,10 @@ fn run(shared: &Shared, mut writer: RowWriter) {
 }
 
 /// Commits `batch`, repeating until it succeeds; false: the ledger closes and time is up. Logs changes of state only.
-fn commit(shared: &Shared, writer: &mut RowWriter, batch: &mut [RequestRecord]) -> bool {
+fn commit(shared: &Shared, writer: &mut Writer, batch: &mut [RequestRecord]) -> bool {
     let mut pause = Duration::from_millis(10);
     loop {
-        match writer.write(batch) {
+        match writer.write(batch, shared.given_up()) {
             Ok(()) => {
                 if shared.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("the ledger writes again");

@@ -8,8 +8,11 @@ mod read;
 mod report;
 mod sampler;
 pub(crate) mod sqlite;
+mod tags;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use error::{Fault, LedgerError};
 pub use ledger::{Ledger, LedgerOptions, LedgerStats, NotFlushed};
@@ -103,6 +106,11 @@ impl RequestOutcome {
             Self::Cancelled => "cancelled",
         }
     }
+}
+
+/// A count as the databases hold it: their integers end at `i64::MAX`, and so do our counts there.
+fn stored(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// One upstream try.

@@ -133,6 +133,19 @@ impl Pool {
         }
     }
 
+    /// The same with another method than POST, to a target without credentials that are made for each request.
+    pub async fn call(
+        self: &Arc<Self>,
+        method: Method,
+        target: &Target,
+        outgoing: Outgoing,
+        connect_timeout: Duration,
+    ) -> Result<(Response<Incoming>, Connection), SendError> {
+        let mut request = request(target, outgoing);
+        *request.method_mut() = method;
+        self.exchange(&target.origin, request, connect_timeout).await
+    }
+
     /// Sends a request that is complete.
     pub(super) async fn exchange(
         self: &Arc<Self>,

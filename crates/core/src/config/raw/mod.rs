@@ -16,7 +16,8 @@ pub(super) use policies::{
     Translation, WeightKeys,
 };
 pub(super) use providers::{Dialect, Provider, Simulated, Timeouts};
-pub(super) use server::{Auth, Execution, Key, Server, Telemetry};
+use server::Key;
+pub(super) use server::{Auth, Execution, KeyTerms, Server, Telemetry};
 
 use super::Storage;
 use super::value::{Checked, LeaseStore, LeaseTtl};
@@ -37,7 +38,8 @@ pub(super) struct Config {
     /// The listener and who may use it.
     pub(super) server: Server,
     /// Where records go: `sqlite:FILE` (a relative path is from the working directory),
-    /// `postgres://USER:PASSWORD@HOST/DATABASE` (any number of gateways share one) or `memory`. Default
+    /// `postgres://USER:PASSWORD@HOST/DATABASE` (any number of gateways share one; with `?sslmode=require` the server's
+    /// certificate is checked, against `sslrootcert=FILE` or the system's authorities) or `memory`. Default
     /// `sqlite:waypost.db`. Needs a restart.
     pub(super) storage: Option<Checked<Storage>>,
     /// IANA name of the time zone of calendars and peak hours. Default `UTC`.
@@ -97,8 +99,13 @@ impl Config {
 
 /// The schema of [`Config`]: closed objects, and a note on each key about reloads.
 pub(super) fn schema() -> Value {
+    schema_of::<Config>()
+}
+
+/// The schema of one part alone, as [`schema`] has it.
+pub(super) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with_transform(Publish);
-    settings.into_generator().into_root_schema_for::<Config>().to_value()
+    settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
 /// Refuses unknown keys everywhere and says of each key when a change applies.

@@ -99,27 +99,29 @@ pub(in crate::config) struct Key {
     pub(in crate::config) id: String,
     /// What the client sends as its API key. No default.
     pub(in crate::config) secret: Checked<Secret>,
+    #[serde(flatten)]
+    pub(in crate::config) terms: KeyTerms,
+}
+
+/// What a key may do: the same for those of the file and for stored ones.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(in crate::config) struct KeyTerms {
     /// Whose key it is. Default none.
     #[schemars(length(min = 1, max = 200))]
     pub(in crate::config) team: Option<String>,
     /// Tags of every request made with it; they win over the request's own. Default none.
-    #[serde(default)]
     pub(in crate::config) tags: IndexMap<String, String>,
     /// The only models that it may use: names, `tag:WORD`, or `tier:small`, `tier:medium`, `tier:large`, `tier:frontier` for
     /// the models of a size tier of the catalogue. What its package allows not, it may not use either. Default all.
-    #[serde(default)]
     pub(in crate::config) models: List<String>,
     /// The only routes that it may use. Default all.
-    #[serde(default)]
     pub(in crate::config) routes: List<String>,
     /// The only stages that it may use. Default all.
-    #[serde(default)]
     pub(in crate::config) stages: List<String>,
     /// The only providers that its requests may go to. Default all.
-    #[serde(default)]
     pub(in crate::config) providers: List<String>,
     /// Limits of its own; each goes before its package's, and that before `gate.keys`. Default none.
-    #[serde(default)]
     pub(in crate::config) limits: LimitKeys,
     /// Package whose limits and models it has: `free`, `standard`, `premium`, or one of `gate.packages`. Default none.
     #[schemars(length(min = 1, max = 200))]

@@ -2,7 +2,7 @@
 
 use super::{Resolver, name_mistake};
 use crate::config::check::suggestion;
-use crate::config::{Gate, Key, Leases, OnStoreLoss, Package, Path, raw, select};
+use crate::config::{Gate, Key, Leases, OnStoreLoss, Package, Path, Tag, raw, select};
 use crate::gate::{Limits, OnExhausted, Quota, Window};
 use crate::registry::Registry;
 use crate::units::NanoUsd;
@@ -59,7 +59,7 @@ impl Resolver<'_> {
 
     fn warn_of_strange_teams(&mut self, at: &Path) {
         let raw = self.raw;
-        let teams = || raw.keys.iter().filter_map(|(_, key)| key.team.as_deref());
+        let teams = || raw.keys.iter().filter_map(|(_, key)| key.terms.team.as_deref());
         for name in raw.gate.teams.keys().filter(|name| !teams().any(|team| team == *name)) {
             let hint = suggestion(name, teams());
             let message = format!("no configured key is of the team {}{hint}", self.shown(at, name));
@@ -67,7 +67,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn tag_limits(&mut self, at: &Path) -> Vec<((Arc<str>, Arc<str>), Limits)> {
+    fn tag_limits(&mut self, at: &Path) -> Vec<(Tag, Limits)> {
         let raw = self.raw;
         let mut found = Vec::new();
         for (tag, keys) in &raw.gate.tags {
@@ -77,7 +77,7 @@ impl Resolver<'_> {
                 self.error(&at, "expected NAME=VALUE, such as surface=support");
                 continue;
             };
-            let mut tags = raw.keys.iter().flat_map(|(_, key)| &key.tags);
+            let mut tags = raw.keys.iter().flat_map(|(_, key)| &key.terms.tags);
             if !tags.any(|(n, v)| n == name && v == value) {
                 self.warn(&at, "no configured key carries this tag, so only requests that state it themselves count");
             }
@@ -177,7 +177,7 @@ fn by_name(raw: &IndexMap<String, raw::LimitKeys>) -> ByName {
 }
 
 /// The limits that the keys state; the check has bounded the amounts.
-pub(super) fn limits(raw: &raw::LimitKeys) -> Limits {
+pub(in crate::config) fn limits(raw: &raw::LimitKeys) -> Limits {
     let usd = |usd: Option<f64>| usd.map(|usd| u64::try_from(NanoUsd::from_usd(usd).0).unwrap_or(0));
     let mut limits = Limits::default();
     limits.usd_per_request = raw.usd_per_request.map(NanoUsd::from_usd);

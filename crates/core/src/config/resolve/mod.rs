@@ -9,6 +9,8 @@ mod policies;
 mod providers;
 mod server;
 
+pub(super) use gate::limits;
+
 use super::check::{Checked, MAX_ERRORS, suggestion};
 use super::tree::{Node, Value};
 use super::{Config, Path, Storage, raw};

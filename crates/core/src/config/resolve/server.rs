@@ -1,7 +1,8 @@
 //! The listener, execution and telemetry: defaults, and when the listener may face the network.
 
 use super::Resolver;
-use crate::config::{Auth, BreakerConfig, Execution, Path, Server, Telemetry, Tls, listen_refusal, raw};
+use crate::config::value::Checked;
+use crate::config::{Auth, BreakerConfig, Execution, Path, Server, Storage, Telemetry, Tls, listen_refusal, raw};
 use crate::registry::Timeouts;
 use std::time::Duration;
 
@@ -15,7 +16,13 @@ impl Resolver<'_> {
         };
         let listen = raw.listen.as_ref().map_or_else(|| ([127, 0, 0, 1], 8080).into(), |l| l.0);
         let keyless = self.raw.keys.is_empty();
-        if let Some(refusal) = listen_refusal(listen, auth, !keyless) {
+        let refusal = listen_refusal(listen, auth, !keyless);
+        if refusal.is_some() && !matches!(self.raw.storage, Some(Checked(Storage::Memory))) {
+            // Whether a key is stored is seen at the start.
+            let message = "beyond loopback `waypost serve` starts only with a key: none is in this file, so one must be \
+                           stored (`waypost key create`)";
+            self.warn(&at.key("listen"), message);
+        } else if let Some(refusal) = refusal {
             // A broken `keys` or `auth` may be the reason.
             let part = if self.checked.has_error_in(&Path::root().key("keys")) {
                 Path::root().key("keys")

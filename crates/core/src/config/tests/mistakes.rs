@@ -6,7 +6,7 @@ const TEN_MISTAKES: &str = include_str!("../../../tests/fixtures/config/ten_mist
 
 /// Each file has one mistake and gives one error, which begins like this.
 #[track_caller]
-fn one_error(text: &str, expected: &str) {
+pub(super) fn one_error(text: &str, expected: &str) {
     let errors = errors(text);
     assert!(errors.len() == 1 && errors[0].starts_with(expected), "{text}\nexpected {expected}\n     got {errors:#?}");
 }
@@ -27,8 +27,11 @@ fn one_mistake_in_the_structure_gives_one_error() {
             "server: { listen: 8080 }",
             "1: server.listen: expected text such as 127.0.0.1:8080, found a whole number: write it in quotes",
         ),
-        ("server: { listen: 0.0.0.0:80 }", "1: server.listen: listening beyond loopback needs `keys`"),
-        ("server: { listen: '[::]:80', auth: keys }", "1: server.listen: listening beyond loopback needs `keys`"),
+        ("storage: memory\nserver: { listen: 0.0.0.0:80 }", "2: server.listen: listening beyond loopback needs `keys`"),
+        (
+            "storage: memory\nserver: { listen: '[::]:80', auth: keys }",
+            "2: server.listen: listening beyond loopback needs `keys`",
+        ),
         ("server: { auth: non }", "1: server.auth: expected one of keys, none; did you mean `none`?"),
         ("server: { tls: { cert: a.pem } }", "1: server.tls: `key` is missing"),
         ("server: { tls: { cert: a.pem, key: '' } }", "1: server.tls.key: must not be empty"),
@@ -54,8 +57,6 @@ fn one_mistake_in_the_structure_gives_one_error() {
             "1: telemetry.capture_content: true is not supported by this version yet",
         ),
         ("telemetry: { otlp: { endpoint: 'http://x' } }", "1: telemetry.otlp: not supported by this version yet"),
-        ("gate:\n  global: { usd_per_day: 5 }", "2: gate: not supported by this version yet"),
-        ("leases: redis://h", "1: leases: not supported by this version yet"),
         ("predictor: { model: routing.wpm }", "1: predictor: not supported by this version yet"),
         ("default_max_output_tokens: 0", "1: default_max_output_tokens: must be between 1 and"),
         ("default_max_output_tokens: many", "1: default_max_output_tokens: expected a whole number, found text"),
@@ -68,7 +69,6 @@ fn one_mistake_in_the_structure_gives_one_error() {
         ("keys: [{ secret: s }]", "1: keys[0]: `id` is missing"),
         ("keys: [{ id: a, secret: s }, { id: a, secret: t }]", "1: keys[1].id: keys[0] has the same id"),
         ("keys: [{ id: a, secret: s }, { id: b, secret: s }]", "1: keys[1].secret: keys[0] has the same secret"),
-        ("keys: [{ id: a, secret: s, limits: {} }]", "1: keys[0].limits: not supported by this version yet"),
         ("keys: [{ id: a, secret: s, tags: { n: 5 } }]", "1: keys[0].tags.n: expected text, found a whole number"),
         ("keys: [~]", "1: keys[0]: expected a mapping, found nothing"),
         ("keys: [{ id: a, secret: s, models: [x] }]", "1: keys[0].models[0]: unknown model `x`"),
@@ -349,6 +349,9 @@ fn one_mistake_in_a_policy_gives_one_error() {
         ("auto: { cache: { max_bytes: 3GiB } }", "5: auto.cache.max_bytes: must be between 1KiB and 2GiB"),
         ("routes: { r: { cache: { shared: 1 } } }", "5: routes.r.cache.shared: expected true or false"),
         ("peak: [{ when: 'true', translation: strict }]", "5: peak[0].translation: unknown key"),
+        ("routes: { r: { strategy: cost, pacing: true } }", "5: routes.r.pacing: only with `strategy: value`"),
+        ("auto: { pacing: true }", "5: auto.pacing: only with `strategy: value`"),
+        ("auto: { strategy: value, lambda: 1, pacing: {} }", "5: auto.pacing: expected true or false"),
         ("routes: { r: { predictor: { confidence: 1 } } }", "5: routes.r.predictor: not supported by this version yet"),
         ("stages: { s: { model: c } }", "5: stages.s.model: unknown model `c`"),
         ("stages: { b: {} }", "5: stages.b: a model has this name too"),
@@ -414,6 +417,8 @@ fn secrets_never_show() {
         "storage: '${WORD}'\ntime_zone: '${WORD}'\nfallback_model: '${WORD}'\nmodels: { m: { endpoints: [{ provider: '${WORD}' }] } }",
         "providers: { bedrock: { region: '${WORD}/', api_key: '${WORD}', access_key_id: '${WORD}', session_token: '${LINE_BREAK}' } }",
         "providers: { vertex: { project: 'literal-secret/', location: 'literal-secret/', api_key: k }, azure: { api_version: literal-secret } }",
+        "leases: 'redis://h/word-secret'\nlease_ttl: '${WORD}'\ngate: { max_waiting: '${WORD}', on_store_loss: '${WORD}' }",
+        "leases: '${WORD}'\nkeys: [{ id: a, secret: s, package: '${WORD}', providers: ['${WORD}'], models: ['tier:${WORD}', 'tag:${WORD}'], expires: '${WORD}' }]",
         "keys: { secret: 'literal-secret' }\nproviders: { openai: { base_url: 'https://u:literal-secret@h', api_key: ['literal-secret'] } }",
     ];
     for text in mistakes {

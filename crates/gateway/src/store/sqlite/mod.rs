@@ -1,8 +1,10 @@
 //! The ledger in an SQLite file, or in memory: connections, rows, reads.
 
+mod read;
+mod report;
 mod rows;
 mod schema;
 
+pub(super) use read::Reader;
 pub(super) use rows::RowWriter;
 pub(crate) use schema::Location;
-pub(super) use schema::{ATTEMPT_BITS, SEQ_BITS};

@@ -1,7 +1,8 @@
 //! Records to rows: dictionaries and inserts, one transaction a batch. It owns no thread, no queue and no clock.
 
 use super::schema::{ATTEMPT_BITS, SEQ_BITS};
-use crate::store::{AttemptRecord, RequestOutcome, RequestRecord};
+use crate::store::tags::push_tags;
+use crate::store::{AttemptRecord, RequestOutcome, RequestRecord, stored};
 use hashbrown::HashTable;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 use std::collections::VecDeque;
@@ -175,11 +176,6 @@ impl<'tx> Inserts<'tx> {
     }
 }
 
-/// SQLite's integers end at `i64::MAX`, and so do our counts there.
-fn stored(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
 /// What this process has numbered so far.
 #[derive(Default)]
 struct Dictionaries {
@@ -259,31 +255,9 @@ impl Dictionaries {
             return Ok(Text::Number(None));
         }
         self.scratch.clear();
-        for (i, (key, value)) in tags.iter().enumerate() {
-            self.scratch.push(if i == 0 { '{' } else { ',' });
-            push_json_string(&mut self.scratch, key);
-            self.scratch.push(':');
-            push_json_string(&mut self.scratch, value);
-        }
-        self.scratch.push('}');
+        push_tags(&mut self.scratch, tags);
         self.tag_sets.number(tx, &self.scratch)
     }
-}
-
-fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
-    if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
-        out.push_str(text);
-    } else {
-        for c in text.chars() {
-            match c {
-                '"' | '\\' => out.extend(['\\', c]),
-                c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
-                c => out.push(c),
-            }
-        }
-    }
-    out.push('"');
 }
 
 /// Numbers of combinations. A full one forgets everything and numbers anew, so that memory stays bounded; rows that

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Bits of `requests.seq` below the millisecond.
-pub(in crate::store) const SEQ_BITS: u32 = 8;
+pub(super) const SEQ_BITS: u32 = 8;
 /// Bits of `attempts.seq` below its request's `seq`.
-pub(in crate::store) const ATTEMPT_BITS: u32 = 6;
+pub(super) const ATTEMPT_BITS: u32 = 6;
 
 /// Marks a file as a ledger (`PRAGMA application_id`): "WPLG".
 const APPLICATION_ID: i32 = 0x5750_4c47;
@@ -36,6 +36,10 @@ impl Location {
     pub(crate) fn memory() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self::Memory(format!("file:/waypost-{}?vfs=memdb", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub(in crate::store) fn is_memory(&self) -> bool {
+        matches!(self, Self::Memory(_))
     }
 
     /// For messages.

@@ -69,8 +69,13 @@ CREATE TABLE audit (
   before TEXT, after TEXT
 );
 
--- One budget each, as JSON; a writer names the version that it has read.
-CREATE TABLE budget_books (id TEXT PRIMARY KEY, version BIGINT NOT NULL, body TEXT NOT NULL);
+-- One budget each, as JSON; a writer names the version that it has read. After `expires_ms` nobody needs it.
+CREATE TABLE budget_books (
+  id TEXT PRIMARY KEY,
+  version BIGINT NOT NULL,
+  body TEXT NOT NULL,
+  expires_ms BIGINT NOT NULL
+);
 
 -- What all processes on this storage share, such as the key of the hashes.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BYTEA NOT NULL);

@@ -20,8 +20,13 @@ CREATE TABLE audit (
   before TEXT, after TEXT
 ) STRICT;
 
--- One budget each, as JSON; a writer names the version that it has read.
-CREATE TABLE budget_books (id TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+-- One budget each, as JSON; a writer names the version that it has read. After `expires_ms` nobody needs it.
+CREATE TABLE budget_books (
+  id TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  expires_ms INTEGER NOT NULL
+) STRICT;
 
 -- What all processes on this storage share, such as the key of the hashes.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;

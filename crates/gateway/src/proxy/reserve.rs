@@ -1,0 +1,113 @@
+//! What an attempt has to reserve before it is made, and the waiting of background requests for room. The gate decides.
+
+use super::Run;
+use super::prepare::{Call, Prepared};
+use crate::account::Account;
+use crate::app::State;
+use crate::gate::{Allowed, Belongs, Cell, Refused, Wanted, comes_back};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use waypost_core::attempt::Attempt;
+use waypost_core::gate::{Amounts, Exceeded, OnExhausted};
+use waypost_core::profile::Class;
+use waypost_core::route::{Candidate, Decision, Worst};
+use waypost_core::units::Instant;
+
+/// A waiting request looks for room this often at most.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Run<'_> {
+    /// Reserves the worst case of an attempt. The first reservation of a request covers the dearest of the candidates
+    /// that are left, where that has room.
+    pub(super) async fn reserve(&self, attempt: &Attempt, account: &mut Account) -> Result<Allowed, Refused> {
+        let gate = &self.state.gate;
+        let candidates = &account.decision.candidates;
+        let candidate = &candidates[attempt.candidate];
+        let config = &self.prepared.snapshot.config;
+        let view = gate.view();
+        let model = view.model(&config.registry.model(candidate.model).name);
+        let scopes = self.prepared.scopes(&view, &account.decision);
+        if scopes.is_empty() && model.is_none() {
+            return Ok(Allowed::default());
+        }
+        let tight = scopes.iter().chain(model).any(|cell| cell.is_tight());
+        let caps = scopes.iter().chain(model).any(|cell| cell.limits_output());
+        let own = self.prepared.worst(candidate, tight);
+        let first = !account.was_admitted;
+        let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
+        let attempted = Amounts { requests: 1, concurrency: 1, ..own.amounts };
+        let others = candidates[attempt.candidate..].iter().map(|c| self.prepared.worst(c, tight).amounts);
+        let dearest =
+            others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
+        let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
+        let mut made = gate.reserve(&wanted(with(dearest)), self.deadline).await;
+        if matches!(made, Err(Refused::Exceeded(_))) && dearest != own.amounts {
+            made = gate.reserve(&wanted(with(own.amounts)), self.deadline).await;
+        }
+        let (admitted, reservation) = made?.split();
+        account.was_admitted = true;
+        account.admitted = admitted.or(account.admitted.take());
+        let n = u64::from(self.prepared.profile.n.max(1));
+        let cap = own.cap.filter(|_| caps);
+        Ok(Allowed { reservation: Some(reservation), cap, most_output: own.cap.map(|cap| u64::from(cap) * n) })
+    }
+}
+
+impl Prepared {
+    /// The limited scopes of this request, the model's left out.
+    pub(super) fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
+        let config = &self.snapshot.config;
+        view.scopes(&Belongs {
+            key: self.key.as_deref(),
+            stage: decision.stage.map(|s| &*config.stages[s].name),
+            route: decision.route.map(|r| &*config.routes[r].name),
+            tags: &self.tags,
+        })
+    }
+
+    /// The worst case of a candidate; its input is counted exactly where room is short.
+    fn worst(&self, candidate: &Candidate, exactly: bool) -> Worst {
+        let config = &self.snapshot.config;
+        let mut input = candidate.estimate.input_tokens;
+        if exactly && self.call == Call::Chat {
+            let tokenizer = config.registry.model(candidate.model).tokenizer;
+            let count = || waypost_core::tokens::count_chat(&self.body, &self.scan, tokenizer);
+            input = *self.exact[tokenizer as usize].get_or_init(count);
+        }
+        Worst::of(config, &self.profile, candidate, input)
+    }
+}
+
+/// Whether a request should wait for room instead of being refused.
+pub(super) fn may_wait(prepared: &Prepared, exceeded: &Exceeded) -> bool {
+    prepared.profile.class == Class::Background && exceeded.on_exhausted == OnExhausted::Queue && comes_back(exceeded)
+}
+
+/// Waits until it is worth asking again: what was missing may be there, or another process gave back. False: too many wait
+/// already, or the deadline is nearer than the room.
+pub(super) async fn wait_for_room(state: &State, exceeded: &Exceeded, deadline: Instant) -> bool {
+    let gate = &state.gate;
+    let now = gate.now();
+    if now.instant >= deadline {
+        return false;
+    }
+    if gate.queued.fetch_add(1, Ordering::Relaxed) >= gate.view().max_waiting {
+        gate.queued.fetch_sub(1, Ordering::Relaxed);
+        return false;
+    }
+    let _place = Waiting(state);
+    let turns = exceeded.wait(now.unix_ms).map_or(deadline, |wait| now.instant + wait);
+    // Other requests' exchanges come often; looking again at each would be a storm.
+    tokio::time::sleep_until(state.clock.timer((now.instant + LOOK).min(deadline))).await;
+    gate.next_round(turns.min(deadline)).await;
+    true
+}
+
+struct Waiting<'a>(&'a State);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.gate.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
