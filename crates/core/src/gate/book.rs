@@ -5,11 +5,16 @@
 //! Every process reports its own running total, so a report that arrives twice changes nothing, and books can be merged
 //! after a loss. A lease that expires is charged in full: its holder may have spent it and died. Nothing is therefore
 //! ever overspent, whatever becomes of processes and their clocks. A holder that was only slow tells the truth with its next
-//! exchange and the charge is undone. Leases of concurrency come back instead: a dead process holds no connection.
+//! exchange and the charge is undone. Leases of concurrency come back instead: a dead process holds no connection. What
+//! comes back by itself (rates, concurrency) may be taken from a lease only while it lasts, see [`Grant::lasts`].
+//!
+//! After a loss, nothing new is leased until everybody who is known to have been there has reported or let its lease
+//! expire. What cannot be known then is what a process leased that nobody has seen: the last moment before the loss.
 
 use super::Quota;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Resolution of rates, in milliseconds.
 pub const BUCKET_MS: i64 = 250;
@@ -59,12 +64,15 @@ pub struct Book {
     /// Chosen at random when it was opened: a book that was lost and opened again has another.
     #[serde(default)]
     epoch: u64,
-    /// Spent before the book was opened, and by holders whose accounts were put together.
+    /// Spent before the book was opened, as far as no account tells.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    opened: u64,
+    /// Spent by holders whose accounts were put together.
     #[serde(default, skip_serializing_if = "is_zero")]
     base: u64,
-    /// How often accounts were put together into `base`.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    folded: u64,
+    /// Accounts without a lease that ended by then are in `base`; 0: none yet.
+    #[serde(default, skip_serializing_if = "is_zero_i64")]
+    folded_ms: i64,
     /// By holder: one run of one process.
     #[serde(default)]
     accounts: BTreeMap<String, Account>,
@@ -77,9 +85,12 @@ pub struct Book {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Account {
-    /// All that it spent; only grows.
+    /// All that it spent; only grows. Of rates only `recent` is kept.
     #[serde(skip_serializing_if = "is_zero")]
     settled: u64,
+    /// What it spent before that is in the book's base: its account had been put together with others.
+    #[serde(skip_serializing_if = "is_zero")]
+    counted: u64,
     /// Rates: what it used lately, by bucket, the oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     recent: Vec<(i64, u64)>,
@@ -94,6 +105,9 @@ struct Account {
     lost: u64,
     /// When the lease ends, by the store's clock.
     expires_ms: i64,
+    /// The book was put back after a loss, and the holder has not reported since.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unheard: bool,
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -104,11 +118,19 @@ fn is_zero_u16(n: &u16) -> bool {
     *n == 0
 }
 
+fn is_zero_i64(n: &i64) -> bool {
+    *n == 0
+}
+
 /// What a holder reports and wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
     /// All that it ever spent of this book.
     pub settled: u64,
+    /// Of that, what the book has acknowledged.
+    pub reported: u64,
+    /// It never heard of this book before: what the book knows of the holder is from an earlier life of the slice.
+    pub fresh: bool,
     /// Rates: what it used lately, by bucket.
     pub recent: Vec<(i64, u64)>,
     /// Reserved by requests under way: it cannot be given back.
@@ -124,8 +146,17 @@ pub struct Ask {
 /// What a holder may do now, and how the budget stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// What it may spend beyond the settled total that it reported.
+    /// All that the holder ever spent of this book, as the book has it from now on.
+    pub settled: u64,
+    /// Rates: what a fresh slice used lately in an earlier life.
+    pub recent: Vec<(i64, u64)>,
+    /// What it may spend beyond the settled total.
     pub leased: u64,
+    /// How long after the exchange began something may be taken from the lease; `None`: as long as there is some, since an
+    /// expired lease is charged and never comes back.
+    pub lasts: Option<Duration>,
+    /// The book was lost and put back, and not everybody has reported yet: nothing new is leased before.
+    pub settling: bool,
     /// Unspent lease that it should aim for.
     pub target: u64,
     /// What nobody has spent or leased.
@@ -155,8 +186,8 @@ pub struct Standing {
 
 impl Book {
     /// A new book, of whose limit so much is spent already. `epoch` is a random number.
-    pub fn opened(epoch: u64, base: u64) -> Self {
-        Self { epoch, base, ..Self::default() }
+    pub fn opened(epoch: u64, spent: u64) -> Self {
+        Self { epoch, opened: spent, ..Self::default() }
     }
 
     /// Tells a book from one of the same name that was lost before it.
@@ -165,37 +196,46 @@ impl Book {
     }
 
     /// The same book under another epoch: it is put back after a loss, and others have seen more or less of it.
-    pub fn reborn(self, epoch: u64) -> Self {
-        Self { epoch, ..self }
+    pub fn reborn(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self.accounts.values_mut().for_each(|a| a.unheard = true);
+        self
     }
 
     /// Takes a holder's report and gives it a new lease. `now_ms` is the store's clock. An exchange that is repeated with
     /// the same report changes nothing but the lease.
     pub fn exchange(&mut self, terms: &Terms<'_>, now_ms: i64, holder: &str, ask: &Ask) -> Grant {
         self.expire(terms, now_ms);
-        let live = |(name, a): &(&String, &Account)| *name != holder && a.leased > 0;
-        let holders = 1 + self.accounts.iter().filter(live).count() as u64;
-        let mine = self.accounts.entry(holder.to_owned()).or_default();
-        mine.report(terms.kind, ask);
-        (mine.leased, mine.reserved) = (0, ask.reserved);
-        let taken = self.spent(terms.kind).saturating_add(self.leased());
+        let mut mine = self.accounts.remove(holder).unwrap_or_else(|| self.unknown(ask));
+        mine.report(terms.kind, now_ms, ask);
+        let (mut taken, mut holders) = (self.spent(terms.kind).saturating_add(mine.spent(terms.kind)), 1);
+        for other in self.accounts.values().filter(|a| a.leased > 0) {
+            (taken, holders) = (taken.saturating_add(other.leased), holders + 1);
+        }
+        let settling = self.accounts.values().any(|a| a.unheard && a.expires_ms > now_ms);
         let free = terms.limit.saturating_sub(taken);
+        let need = ask.reserved.saturating_add(ask.need);
         // Ahead of need only a small part, less where others share and as the end comes near.
-        let ahead = free.saturating_sub(ask.reserved.saturating_add(ask.need)) / (2 * holders);
-        let target = if ask.idle { 0 } else { ahead.min(terms.limit / terms.kind.parts()) };
-        let wanted = ask.reserved.saturating_add(ask.need).saturating_add(target);
-        let leased = wanted.min(free).max(ask.reserved.saturating_add(ask.keep));
-        let mine = self.accounts.entry(holder.to_owned()).or_default();
-        (mine.leased, mine.expires_ms) = (leased, now_ms.saturating_add(terms.ttl_ms));
-        let short = ask.reserved.saturating_add(ask.need).saturating_sub(leased);
-        let grant = Grant {
-            leased,
+        let ahead = (free.saturating_sub(need) / (2 * holders)).min(terms.limit / terms.kind.parts());
+        let target = if ask.idle || settling { 0 } else { ahead };
+        let wanted = if settling { 0 } else { need.saturating_add(target).min(free) };
+        mine.leased = wanted.max(ask.reserved.saturating_add(ask.keep));
+        mine.expires_ms = now_ms.saturating_add(terms.ttl_ms);
+        let mut grant = Grant {
+            settled: if terms.kind == Kind::Budget { mine.settled.saturating_add(mine.counted) } else { ask.settled },
+            recent: if ask.fresh { mine.recent.clone() } else { Vec::new() },
+            leased: mine.leased,
+            lasts: (terms.kind != Kind::Budget).then(|| Duration::from_millis(terms.ttl_ms.unsigned_abs())),
+            settling,
             target,
-            free: free.saturating_sub(leased),
-            spent: self.spent(terms.kind),
-            crossed: self.cross(terms),
-            frees_ms: if terms.kind == Kind::Rate { self.frees_ms(short) } else { None },
+            free: free.saturating_sub(mine.leased),
+            ..Grant::default()
         };
+        let short = need.saturating_sub(mine.leased);
+        self.accounts.insert(holder.to_owned(), mine);
+        grant.spent = self.spent(terms.kind);
+        grant.crossed = self.cross(terms);
+        grant.frees_ms = if terms.kind == Kind::Rate { self.frees_ms(short) } else { None };
         self.accounts.retain(|_, a| !a.is_empty());
         self.fold(terms.kind, now_ms);
         grant
@@ -216,30 +256,42 @@ impl Book {
     /// Brings back what a store has lost: what was `seen` before and is not here. Only for a `seen` of another epoch:
     /// of the same one, what is missing was given back.
     pub fn restore(&mut self, seen: &Self) {
-        if self.folded > seen.folded {
-            return; // accounts of `seen` may be in the base by now
-        }
-        if self.folded < seen.folded {
-            (self.base, self.folded) = (self.base.max(seen.base), seen.folded);
+        let before = self.settled();
+        if self.folded_ms < seen.folded_ms {
+            self.accounts.retain(|holder, a| seen.accounts.contains_key(holder) || !a.ended_by(seen.folded_ms));
         }
         self.base = self.base.max(seen.base);
-        self.crossed = self.crossed.max(seen.crossed);
         for (holder, theirs) in &seen.accounts {
             match self.accounts.get_mut(holder) {
-                Some(mine) => mine.settled = mine.settled.max(theirs.settled),
-                None => {
-                    self.accounts.insert(holder.clone(), theirs.clone());
+                Some(mine) if mine.expires_ms >= theirs.expires_ms => mine.settled = mine.settled.max(theirs.settled),
+                None if theirs.ended_by(self.folded_ms) => {}
+                mine => {
+                    let settled = theirs.settled.max(mine.map_or(0, |a| a.settled));
+                    self.accounts.insert(holder.clone(), Account { settled, unheard: true, ..theirs.clone() });
                 }
             }
         }
+        self.folded_ms = self.folded_ms.max(seen.folded_ms);
+        self.crossed = self.crossed.max(seen.crossed);
+        // What was spent before this book was opened is, so far, what the accounts tell that it did not have.
+        let told = self.settled().saturating_sub(before);
+        self.opened = self.opened.saturating_sub(told).max(seen.opened);
     }
 
-    /// Ends leases whose time is over.
+    /// The account of a holder that has none here: a new one. Where accounts were put together, what it has reported
+    /// before is in the base.
+    fn unknown(&self, ask: &Ask) -> Account {
+        let counted = if self.folded_ms != 0 { ask.reported } else { 0 };
+        Account { settled: ask.settled.saturating_sub(counted), counted, ..Account::default() }
+    }
+
+    /// Ends leases whose time is over. Where the store's clock was set back, no lease and no use lasts longer by it.
     fn expire(&mut self, terms: &Terms<'_>, now_ms: i64) {
+        let (latest, longest) = (latest_use(now_ms), now_ms.saturating_add(terms.ttl_ms.saturating_mul(2)));
         for account in self.accounts.values_mut() {
             account.recent.retain(|(at, _)| !has_come_back(*at, now_ms));
-            // The store's clock was set back: nobody's lease becomes longer by it.
-            account.expires_ms = account.expires_ms.min(now_ms.saturating_add(terms.ttl_ms.saturating_mul(2)));
+            account.recent.iter_mut().for_each(|(at, _)| *at = (*at).min(latest));
+            account.expires_ms = account.expires_ms.min(longest);
             if account.leased == 0 || account.expires_ms > now_ms {
                 continue;
             }
@@ -253,13 +305,14 @@ impl Book {
         }
     }
 
+    /// What accounts and base tell, charges left aside.
+    fn settled(&self) -> u64 {
+        self.accounts.values().map(|a| a.settled).fold(self.base, u64::saturating_add)
+    }
+
     fn spent(&self, kind: Kind) -> u64 {
-        let of = |a: &Account| match kind {
-            Kind::Budget => a.settled.saturating_add(a.lost),
-            Kind::Rate => a.recent.iter().fold(0, |sum: u64, (_, n)| sum.saturating_add(*n)),
-            Kind::Held => 0,
-        };
-        self.accounts.values().map(of).fold(if kind == Kind::Budget { self.base } else { 0 }, u64::saturating_add)
+        let before = if kind == Kind::Budget { self.opened.saturating_add(self.base) } else { 0 };
+        self.accounts.values().map(|a| a.spent(kind)).fold(before, u64::saturating_add)
     }
 
     fn leased(&self) -> u64 {
@@ -295,34 +348,55 @@ impl Book {
 
     /// Puts the oldest accounts of holders that are gone for an hour into the base, where there are many.
     fn fold(&mut self, kind: Kind, now_ms: i64) {
-        let gone = |a: &Account| a.leased == 0 && a.expires_ms.saturating_add(3_600_000) < now_ms;
-        let mut old: Vec<(i64, String)> =
-            self.accounts.iter().filter(|(_, a)| gone(a)).map(|(h, a)| (a.expires_ms, h.clone())).collect();
-        if kind != Kind::Budget || old.len() <= MOST_GONE {
+        if kind != Kind::Budget || self.accounts.len() <= MOST_GONE {
             return;
         }
-        old.sort_unstable();
-        for (_, holder) in old.into_iter().take(MOST_GONE / 2) {
-            if let Some(account) = self.accounts.remove(&holder) {
-                self.base = self.base.saturating_add(account.settled).saturating_add(account.lost);
+        let mut ends: Vec<i64> = self.accounts.values().map(|a| a.expires_ms).collect();
+        ends.sort_unstable();
+        let until = ends[MOST_GONE / 2].min(now_ms.saturating_sub(3_600_000));
+        let base = &mut self.base;
+        self.accounts.retain(|_, account| {
+            let ended = account.ended_by(until);
+            if ended {
+                *base = base.saturating_add(account.settled).saturating_add(account.lost);
+                self.folded_ms = until;
             }
-        }
-        self.folded += 1;
+            !ended
+        });
     }
 }
 
 impl Account {
     /// The holder is there and says what is true: a charge for its silence is undone.
-    fn report(&mut self, kind: Kind, ask: &Ask) {
-        self.lost = 0;
-        self.settled = self.settled.max(ask.settled);
-        if kind == Kind::Rate {
-            self.recent.clone_from(&ask.recent);
+    fn report(&mut self, kind: Kind, now_ms: i64, ask: &Ask) {
+        (self.lost, self.leased, self.reserved, self.unheard) = (0, 0, ask.reserved, false);
+        match kind {
+            Kind::Budget => self.settled = self.settled.max(ask.settled.saturating_sub(self.counted)),
+            Kind::Rate if !ask.fresh => {
+                let latest = latest_use(now_ms);
+                let counts = ask.recent.iter().filter(|(at, _)| !has_come_back(*at, now_ms));
+                self.recent = counts.map(|(at, n)| ((*at).min(latest), *n)).collect();
+            }
+            Kind::Rate | Kind::Held => {}
         }
     }
 
+    fn spent(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Budget => self.settled.saturating_add(self.lost),
+            Kind::Rate => self.recent.iter().fold(0, |sum: u64, (_, n)| sum.saturating_add(*n)),
+            Kind::Held => 0,
+        }
+    }
+
+    /// Whether it holds nothing, and has not since then.
+    fn ended_by(&self, ms: i64) -> bool {
+        self.leased == 0 && self.expires_ms <= ms
+    }
+
+    /// Whether nothing would be lost with it. What is counted elsewhere must be remembered.
     fn is_empty(&self) -> bool {
-        self.settled == 0 && self.leased == 0 && self.lost == 0 && self.recent.is_empty()
+        self.settled == 0 && self.leased == 0 && self.lost == 0 && self.counted == 0 && self.recent.is_empty()
     }
 }
 
@@ -340,6 +414,11 @@ impl Kind {
 /// Whether a use in that bucket no longer counts.
 pub(super) fn has_come_back(at: i64, now_ms: i64) -> bool {
     at <= bucket(now_ms) - RATE_BUCKETS
+}
+
+/// The last bucket that a use may lie in by now, clocks that are read over a network being what they are.
+pub(super) fn latest_use(now_ms: i64) -> i64 {
+    bucket(now_ms) + 1
 }
 
 /// The bucket of a moment.

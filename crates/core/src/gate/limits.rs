@@ -164,6 +164,11 @@ impl Quota {
         self.window().is_none()
     }
 
+    /// Whether it counts what is billed, which is only known at the end.
+    pub const fn is_metered(self) -> bool {
+        matches!(self, Self::Usd(_) | Self::Tokens(_) | Self::TokensPerMinute)
+    }
+
     /// An amount of it, for people: `$0.25`, `1200 tokens`, `3 requests`.
     pub fn amount(self, n: u64) -> String {
         match self {

@@ -29,6 +29,11 @@ impl Period {
             }
             Window::Month => today.first_of_month(),
         };
+        Self::starting(window, first, zone)
+    }
+
+    /// The period whose first day is `first`.
+    pub(super) fn starting(window: Window, first: Date, zone: &TimeZone) -> Self {
         let span = match window {
             Window::Day => jiff::Span::new().days(1),
             Window::Week => jiff::Span::new().weeks(1),

@@ -5,6 +5,7 @@ use super::book::{Ask, Grant, Terms};
 use super::slice::{Room, Slice};
 use super::{Limits, OnExhausted, Period, Quota, ScopeId, Window};
 use crate::units::{Instant, Now};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::ops::DerefMut;
@@ -39,10 +40,10 @@ impl Amounts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     amounts: Amounts,
-    /// By [`Quota::index`]: which quotas hold something.
+    /// By [`Quota::index`]: which quotas hold something, or are to hear what was used.
     quotas: u16,
-    /// The windows that it was made in: first millisecond of day, week and month.
-    starts: [i64; 3],
+    /// The windows that it was made in: first day of the day, week and month.
+    firsts: [Date; 3],
 }
 
 /// What a limit is on.
@@ -196,7 +197,9 @@ pub struct Scope {
     lines: [Option<Box<Line>>; Quota::COUNT],
     /// Slices of quotas that are no longer limited, and of windows that turned, until they have reported everything.
     past: Vec<Line>,
-    /// When the first window turns, milliseconds since the Unix epoch.
+    /// The present windows, by [`Window`]. They only ever go forward.
+    periods: [Period; 3],
+    /// When the first of them turns, milliseconds since the Unix epoch.
     turns_ms: i64,
     /// How often [`Scope::due`] began something.
     exchanges: u64,
@@ -216,12 +219,14 @@ const IDLE: Duration = Duration::from_secs(20);
 impl Scope {
     /// A scope that holds nothing yet.
     pub fn new(id: ScopeId, limits: Limits, zone: TimeZone, unix_ms: i64) -> Self {
+        let periods = Window::ALL.map(|w| Period::containing(w, unix_ms, &zone));
         let mut scope = Self {
             id,
             limits: Limits::default(),
             zone,
             lines: Default::default(),
             past: Vec::new(),
+            periods,
             turns_ms: i64::MAX,
             exchanges: 0,
         };
@@ -244,13 +249,18 @@ impl Scope {
     /// taken.
     pub fn configure(&mut self, limits: Limits, zone: TimeZone, unix_ms: i64) {
         self.limits = limits;
-        self.zone = zone;
+        if self.zone != zone {
+            // The same window, until its last day ends there.
+            self.periods = std::array::from_fn(|i| Period::starting(Window::ALL[i], self.periods[i].first, &zone));
+            self.zone = zone;
+        }
+        self.roll(unix_ms);
         for quota in Quota::ALL {
             match (self.lines[quota.index()].take(), self.limits.of(quota)) {
                 (None, None) => {}
                 (Some(line), None) => self.retire(*line),
                 (None, Some(limit)) => {
-                    let line = self.revived(Part { quota, period: self.period(quota, unix_ms) }, limit);
+                    let line = self.revived(self.part(quota), limit);
                     self.lines[quota.index()] = Some(Box::new(line));
                 }
                 (Some(mut line), Some(limit)) => {
@@ -262,25 +272,13 @@ impl Scope {
                 }
             }
         }
-        self.schedule();
     }
 
     /// Turns windows whose time has come. A clock that was set back turns nothing: a window is never entered twice.
     pub fn turn(&mut self, unix_ms: i64) {
-        if unix_ms < self.turns_ms {
-            return;
+        if unix_ms >= self.turns_ms {
+            self.roll(unix_ms);
         }
-        for quota in Quota::ALL {
-            let Some(line) = self.lines[quota.index()].take() else { continue };
-            if line.part.period.is_none_or(|p| unix_ms < p.end_ms) {
-                self.lines[quota.index()] = Some(line);
-                continue;
-            }
-            let (part, limit) = (Part { quota, period: self.period(quota, unix_ms) }, line.limit);
-            self.retire(*line);
-            self.lines[quota.index()] = Some(Box::new(Line { part, limit, slice: Slice::default() }));
-        }
-        self.schedule();
     }
 
     /// Whether `need` has room. A no rests only on what the store said after `since`.
@@ -306,11 +304,13 @@ impl Scope {
 
     /// Reserves what [`Scope::check`] found to fit. Requests of a rate count as used at once.
     pub fn reserve(&mut self, need: &Amounts, now: Now) -> Held {
-        let mut held = Held { amounts: *need, quotas: 0, starts: [0; 3] };
+        let mut held = Held { amounts: *need, quotas: 0, firsts: self.periods.map(|p| p.first) };
+        // Of an attempt everything is to be heard that it is billed for, foreseen or not.
+        let attempt = need.usd > 0 || need.tokens > 0;
         for line in self.lines.iter_mut().flatten() {
             let quota = line.part.quota;
             let n = need.of(quota);
-            if n == 0 {
+            if n == 0 && !(attempt && quota.is_metered()) {
                 continue;
             }
             line.slice.reserve(n, now.instant);
@@ -319,9 +319,6 @@ impl Scope {
                 continue;
             }
             held.quotas |= 1 << quota.index();
-            if let Some(period) = line.part.period {
-                held.starts[quota.window().map_or(0, |w| w as usize)] = period.start_ms;
-            }
         }
         held
     }
@@ -329,8 +326,8 @@ impl Scope {
     /// Ends a reservation with what was used, in the windows that it was made in.
     pub fn settle(&mut self, held: &Held, used: &Amounts, unix_ms: i64) {
         for quota in Quota::ALL.into_iter().filter(|q| held.quotas & 1 << q.index() != 0) {
-            let start = quota.window().map(|w| held.starts[w as usize]);
-            let Some(line) = self.line_of(quota, start) else { continue };
+            let first = quota.window().map(|w| held.firsts[w as usize]);
+            let Some(line) = self.line_of(quota, first) else { continue };
             let (n, used) = (held.amounts.of(quota), used.of(quota));
             match quota {
                 Quota::TokensPerMinute => line.slice.settle_rate(n, used, unix_ms),
@@ -368,6 +365,7 @@ impl Scope {
     /// The exchanges to make now; each must be ended by [`Scope::answered`] or [`Scope::failed`]. `store_ms` is the store's
     /// clock, as far as is known.
     pub fn due(&mut self, now: Instant, store_ms: i64, tick: bool) -> Vec<Due> {
+        self.lapse(now);
         let lines = self.lines.iter_mut().flatten().map(|l| &mut **l).chain(&mut self.past);
         let due = lines.filter(|l| l.slice.is_due(now, tick));
         let ask = |l: &mut Line| Due {
@@ -382,7 +380,7 @@ impl Scope {
 
     /// A book answered; `renew` is when its lease must be renewed.
     pub fn answered(&mut self, part: &Part, ask: &Ask, grant: Grant, renew: Instant) {
-        if let Some(line) = self.line_of(part.quota, part.period.map(|p| p.start_ms)) {
+        if let Some(line) = self.line_of(part.quota, first(part)) {
             line.slice.answered(ask, grant, renew);
         }
         self.past.retain(|l| !l.slice.is_done());
@@ -390,7 +388,7 @@ impl Scope {
 
     /// An exchange failed.
     pub fn failed(&mut self, part: &Part) {
-        if let Some(line) = self.line_of(part.quota, part.period.map(|p| p.start_ms)) {
+        if let Some(line) = self.line_of(part.quota, first(part)) {
             line.slice.failed();
         }
     }
@@ -428,8 +426,36 @@ impl Scope {
         self.past.is_empty() && self.lines.iter().flatten().all(|l| l.slice.is_done() && l.slice.headroom() == 0)
     }
 
-    fn period(&self, quota: Quota, unix_ms: i64) -> Option<Period> {
-        quota.window().map(|w| Period::containing(w, unix_ms, &self.zone))
+    /// The book of a quota at present.
+    fn part(&self, quota: Quota) -> Part {
+        Part { quota, period: quota.window().map(|w| self.periods[w as usize]) }
+    }
+
+    /// Enters the windows of now, as far as they are later than the present ones.
+    fn roll(&mut self, unix_ms: i64) {
+        for (window, period) in Window::ALL.into_iter().zip(&mut self.periods) {
+            let now = Period::containing(window, unix_ms, &self.zone);
+            if now.first > period.first {
+                *period = now;
+            }
+        }
+        self.turns_ms = self.periods.iter().map(|p| p.end_ms).min().unwrap_or(i64::MAX);
+        for quota in Quota::ALL {
+            let part = self.part(quota);
+            let Some(mut line) = self.lines[quota.index()].take() else { continue };
+            if first(&line.part) == first(&part) {
+                line.part = part;
+            } else {
+                let limit = line.limit;
+                self.retire(*std::mem::replace(&mut line, Box::new(Line { part, limit, slice: Slice::default() })));
+            }
+            self.lines[quota.index()] = Some(line);
+        }
+    }
+
+    /// Ends leases of what comes back by itself when their time is over.
+    fn lapse(&mut self, now: Instant) {
+        self.lines.iter_mut().flatten().for_each(|l| l.slice.lapse(now));
     }
 
     fn retire(&mut self, mut line: Line) {
@@ -441,7 +467,7 @@ impl Scope {
 
     /// A line for `part`: the one that was retired, where a limit comes back within its window.
     fn revived(&mut self, part: Part, limit: u64) -> Line {
-        let same = |l: &Line| l.part.quota == part.quota && start(&l.part) == start(&part);
+        let same = |l: &Line| l.part.quota == part.quota && first(&l.part) == first(&part);
         match self.past.iter().position(same) {
             Some(at) => {
                 let mut line = self.past.swap_remove(at);
@@ -452,13 +478,8 @@ impl Scope {
         }
     }
 
-    fn schedule(&mut self) {
-        let ends = self.lines.iter().flatten().filter_map(|l| l.part.period.map(|p| p.end_ms));
-        self.turns_ms = ends.min().unwrap_or(i64::MAX);
-    }
-
-    fn line_of(&mut self, quota: Quota, starts: Option<i64>) -> Option<&mut Line> {
-        let is = |l: &Line| l.part.quota == quota && start(&l.part) == starts;
+    fn line_of(&mut self, quota: Quota, day: Option<Date>) -> Option<&mut Line> {
+        let is = |l: &Line| l.part.quota == quota && first(&l.part) == day;
         let current = self.lines[quota.index()].as_deref_mut().filter(|l| is(l));
         current.or_else(|| self.past.iter_mut().find(|l| is(l)))
     }
@@ -489,8 +510,9 @@ impl Scope {
     }
 }
 
-fn start(part: &Part) -> Option<i64> {
-    part.period.map(|p| p.start_ms)
+/// What tells the books of a quota apart, in their names too: a period's first day, whatever zone it begins in.
+fn first(part: &Part) -> Option<Date> {
+    part.period.map(|p| p.first)
 }
 
 impl Held {
@@ -522,6 +544,7 @@ pub fn reserve<S: DerefMut<Target = Scope>>(
     let mut ask = false;
     for (scope, need) in scopes.iter_mut() {
         scope.turn(now.unix_ms);
+        scope.lapse(now.instant);
         match scope.check(need, since) {
             Verdict::Fits => {}
             Verdict::Ask => ask = true,

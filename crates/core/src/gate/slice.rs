@@ -1,7 +1,7 @@
 //! What one process has leased of one book and spends in memory: requests reserve and settle here, and an exchange with
 //! the book now and then reports and renews. It does no IO: who exchanges asks for [`Slice::ask`] and brings the answer.
 
-use super::book::{Ask, Grant, Kind, bucket, has_come_back};
+use super::book::{Ask, Grant, Kind, bucket, has_come_back, latest_use};
 use crate::units::Instant;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,8 +30,14 @@ pub struct Slice {
     answered: Option<Instant>,
     /// When the exchange began that is under way.
     asking: Option<Instant>,
+    /// Whether it was ever answered: only then is `settled` the whole of what this process spent.
+    known: bool,
+    /// The last exchange failed, and may have been made all the same: the book may have leased what nobody here knows of.
+    unsure: bool,
     /// When the lease must be renewed.
     renew_at: Instant,
+    /// Rates and concurrency: until when something may be taken from the lease; `None`: no end.
+    ends: Option<Instant>,
     /// The last reservation.
     touched: Instant,
     /// Nothing new is reserved here: what is left goes back.
@@ -110,10 +116,13 @@ impl Slice {
         if self.asking.is_some() {
             return false;
         }
-        let low = self.grant.target > 0 && self.headroom() < self.grant.target / 2;
-        let unreported = self.settled != self.reported || self.headroom() > self.grant.target;
-        let holds = self.reserved > 0 || self.headroom() > 0;
-        self.waiting > 0 || self.curious || low || (tick && (unreported || (holds && now >= self.renew_at)))
+        let wanted = self.waiting > 0 || self.curious;
+        let low = !self.unsure && self.grant.target > 0 && self.headroom() < self.grant.target / 2;
+        // What the book takes for leased beyond what requests hold. After an answer that is the headroom.
+        let surplus = self.outstanding().saturating_sub(self.reserved);
+        let unreported = self.unsure || self.settled != self.reported || surplus > self.grant.target;
+        let renew = (self.reserved > 0 || surplus > 0) && now >= self.renew_at;
+        (wanted && !self.grant.settling) || low || (tick && (wanted || unreported || renew))
     }
 
     /// Begins an exchange. Headroom above the target is given up at once, so that no request takes it meanwhile.
@@ -126,12 +135,17 @@ impl Slice {
             while self.recent.front().is_some_and(|(at, _)| has_come_back(*at, store_ms)) {
                 self.recent.pop_front();
             }
+            // The clock was set back: nothing is taken for used later than now.
+            let latest = latest_use(store_ms);
+            self.recent.iter_mut().rev().take_while(|(at, _)| *at > latest).for_each(|(at, _)| *at = latest);
         }
         self.asking = Some(now);
         self.curious = false;
         let need = std::mem::take(&mut self.waiting);
         Ask {
             settled: self.settled,
+            reported: self.reported,
+            fresh: !self.known,
             recent: self.recent.iter().copied().collect(),
             reserved: self.reserved,
             keep,
@@ -141,11 +155,16 @@ impl Slice {
     }
 
     /// The book answered. `renew` is when the lease must be renewed.
-    pub fn answered(&mut self, ask: &Ask, grant: Grant, renew: Instant) {
-        self.reported = ask.settled;
-        self.ceiling = ask.settled.saturating_add(grant.leased);
-        self.grant = grant;
+    pub fn answered(&mut self, ask: &Ask, mut grant: Grant, renew: Instant) {
+        // A slice of this book was here before, and was forgotten: what it spent is this process's.
+        self.settled = self.settled.saturating_add(grant.settled.saturating_sub(ask.settled));
+        self.reported = grant.settled.max(ask.settled);
+        self.recent.extend(std::mem::take(&mut grant.recent));
+        self.ceiling = self.reported.saturating_add(grant.leased);
         self.answered = self.asking.take();
+        self.ends = grant.lasts.zip(self.answered).map(|(lasts, began)| began + lasts);
+        self.grant = grant;
+        (self.known, self.unsure) = (true, false);
         self.renew_at = renew;
         if std::mem::take(&mut self.stopped) {
             self.stop();
@@ -154,7 +173,15 @@ impl Slice {
 
     /// The exchange failed: what was kept is still held, nothing is won.
     pub fn failed(&mut self) {
-        self.asking = None;
+        self.unsure |= self.asking.take().is_some();
+    }
+
+    /// Ends a lease of what comes back by itself when its time is over: the book gives it to others from then on.
+    pub fn lapse(&mut self, now: Instant) {
+        if self.ends.is_some_and(|ends| now >= ends) {
+            self.ends = None;
+            self.ceiling = self.ceiling.min(self.settled.saturating_add(self.reserved));
+        }
     }
 
     /// Takes so much more without a lease: the store is away and the operator prefers to go on.
@@ -168,6 +195,7 @@ impl Slice {
         self.ceiling = self.settled.saturating_add(self.reserved);
         self.grant.target = 0;
         self.grant.free = 0;
+        self.grant.settling = false;
         self.answered = None;
         self.stopped = self.asking.is_some();
     }
@@ -175,6 +203,7 @@ impl Slice {
     /// Its window turned, or its limit went: it only reports and gives back from now on.
     pub fn retire(&mut self) {
         self.stop();
+        self.waiting = 0;
         self.retired = true;
     }
 
@@ -190,7 +219,8 @@ impl Slice {
 
     /// Whether nothing is reserved, unreported or leased any more.
     pub fn is_done(&self) -> bool {
-        self.asking.is_none() && self.reserved == 0 && self.settled == self.reported && self.grant.leased == 0
+        let idle = self.asking.is_none() && !self.unsure && self.reserved == 0;
+        idle && self.settled == self.reported && self.grant.leased == 0
     }
 
     /// Reserved by requests of this process.
@@ -201,6 +231,11 @@ impl Slice {
     /// Spent by everybody, as far as is known here.
     pub fn spent(&self) -> u64 {
         self.grant.spent.saturating_add(self.settled.saturating_sub(self.reported))
+    }
+
+    /// Of the lease, as the book has it: what is not settled yet.
+    fn outstanding(&self) -> u64 {
+        self.reported.saturating_add(self.grant.leased).saturating_sub(self.settled)
     }
 
     /// The book's last words.

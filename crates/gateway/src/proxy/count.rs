@@ -43,7 +43,7 @@ pub async fn count_tokens(state: &State, pool: &Arc<Pool>, id: RequestId, prepar
 async fn ask(state: &State, pool: &Arc<Pool>, prepared: &Prepared, candidate: &Candidate) -> Option<u64> {
     let (snapshot, now) = (&prepared.snapshot, state.clock.instant());
     let registry = &snapshot.config.registry;
-    let key = prepared.key.map(|k| &snapshot.config.keys[k]);
+    let key = prepared.key.as_deref();
     let allowed = |ix: &&EndpointIx| key.is_none_or(|k| k.allows_endpoint(registry, **ix));
     let here = |p| candidate.provider.is_none_or(|only| only == p);
     let open = |ix: usize| snapshot.health[ix].view(now).admits;

@@ -120,7 +120,7 @@ fn attempts(conn: &Connection, seq: i64) -> rusqlite::Result<Vec<StoredAttempt>>
 }
 
 /// A count; what is stored is never negative.
-pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(in crate::store) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::unsigned_abs)
 }
 
