@@ -1,6 +1,8 @@
 //! A Postgres cluster, and databases in it.
 
 use crate::process::{Process, as_server, find, free_port, is_root};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +87,7 @@ impl Drop for Database {
 pub struct Cluster {
     folder: TempDir,
     port: u16,
+    tls: bool,
     process: Option<Process>,
 }
 
@@ -92,8 +95,24 @@ impl Cluster {
     /// A new cluster, running.
     #[must_use]
     pub fn start() -> Self {
+        Self::create(None)
+    }
+
+    /// A new cluster that also speaks TLS, with this certificate and key in PEM.
+    #[must_use]
+    pub fn with_tls(cert: &str, key: &str) -> Self {
+        Self::create(Some((cert, key)))
+    }
+
+    fn create(tls: Option<(&str, &str)>) -> Self {
         let folder = tempfile::Builder::new().prefix("waypost-postgres-").tempdir().unwrap();
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
+        if let Some((cert, key)) = tls {
+            std::fs::write(folder.path().join("cert.pem"), cert).unwrap();
+            let path = folder.path().join("key.pem");
+            std::fs::write(&path, key).unwrap();
+            std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+        }
         if is_root() {
             let done = Command::new("chown").args(["-R", "postgres:"]).arg(folder.path()).status().unwrap();
             assert!(done.success(), "the user `postgres` is missing: apt-get install postgresql");
@@ -105,7 +124,7 @@ impl Cluster {
             .output()
             .unwrap();
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        let mut new = Self { folder, port: 0, process: None };
+        let mut new = Self { folder, port: 0, tls: tls.is_some(), process: None };
         for tries_left in (0..5).rev() {
             new.port = free_port();
             match new.try_start() {
@@ -162,6 +181,13 @@ impl Cluster {
             "shared_buffers=64MB",
         ] {
             args.extend(["-c".to_owned(), setting.to_owned()]);
+        }
+        if self.tls {
+            let at = |name: &str| self.folder.path().join(name).display().to_string();
+            let files = [format!("ssl_cert_file={}", at("cert.pem")), format!("ssl_key_file={}", at("key.pem"))];
+            for setting in files.into_iter().chain(["ssl=on".to_owned()]) {
+                args.extend(["-c".to_owned(), setting]);
+            }
         }
         Process::start(&program("postgres"), &args, "database system is ready to accept connections", "QUIT")
     }

@@ -23,6 +23,8 @@ struct State {
     hold_requests: bool,
     /// Answers are held back.
     hold_answers: bool,
+    /// Answers are held back from the request on that holds this text.
+    hold_answers_from: Option<String>,
     /// Bytes of answers that are held back.
     held: usize,
     sockets: Vec<TcpStream>,
@@ -62,9 +64,10 @@ impl Relay {
         self.shared.set(|s| (s.hold_requests, s.hold_answers) = (true, true));
     }
 
-    /// From now on requests reach the server, and its answers are held back.
-    pub fn hold_answers(&self) {
-        self.shared.set(|s| (s.hold_requests, s.hold_answers, s.held) = (false, true, 0));
+    /// From the next request on that holds `text` (in what the network delivers at once), requests reach the server, and
+    /// its answers are held back.
+    pub fn lose_answers_from(&self, text: &str) {
+        self.shared.set(|s| (s.hold_answers_from, s.held) = (Some(text.to_owned()), 0));
     }
 
     /// Blocks until answers are held back.
@@ -77,7 +80,7 @@ impl Relay {
     /// Closes all connections; what was held back on them is lost. New ones pass.
     pub fn cut(&self) {
         self.shared.set(|s| {
-            (s.hold_requests, s.hold_answers) = (false, false);
+            (s.hold_requests, s.hold_answers, s.hold_answers_from) = (false, false, None);
             for socket in s.sockets.drain(..) {
                 let _ = socket.shutdown(Shutdown::Both);
             }
@@ -86,7 +89,7 @@ impl Relay {
 
     /// Lets everything pass again, also what was held back.
     pub fn heal(&self) {
-        self.shared.set(|s| (s.hold_requests, s.hold_answers) = (false, false));
+        self.shared.set(|s| (s.hold_requests, s.hold_answers, s.hold_answers_from) = (false, false, None));
     }
 }
 
@@ -124,6 +127,10 @@ impl Shared {
         let mut buffer = [0; 16 << 10];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
             let mut state = self.lock();
+            let found = |text: &String| buffer[..n].windows(text.len()).any(|w| w == text.as_bytes());
+            if !answers && state.hold_answers_from.as_ref().is_some_and(found) {
+                state.hold_answers = true;
+            }
             let held = |s: &State| if answers { s.hold_answers } else { s.hold_requests };
             if held(&state) {
                 if answers {

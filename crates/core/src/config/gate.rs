@@ -6,6 +6,9 @@ use crate::gate::{Limits, ScopeId};
 use crate::units::Secret;
 use std::sync::Arc;
 
+/// A tag: its name and its value.
+pub type Tag = (Arc<str>, Arc<str>);
+
 /// Limits and packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
@@ -20,7 +23,7 @@ pub struct Gate {
     /// Of the attempts at a model.
     pub models: Vec<(Arc<str>, Limits)>,
     /// Of one tag with one value.
-    pub tags: Vec<((Arc<str>, Arc<str>), Limits)>,
+    pub tags: Vec<(Tag, Limits)>,
     /// Of each key, in what neither the key nor its package says.
     pub key_default: Limits,
     /// Built-in and own, by name; each name once.
@@ -35,14 +38,13 @@ impl Gate {
     /// What the configuration limits in a scope; `None`: nothing. For a key these are the limits of every key: see
     /// [`Gate::key_limits`].
     pub fn limits_of(&self, scope: &ScopeId) -> Option<&Limits> {
-        let named = |list: &'_ [(Arc<str>, Limits)], name: &Arc<str>| list.iter().position(|(n, _)| n == name);
         match scope {
             ScopeId::Global => Some(&self.global),
             ScopeId::Key(_) => Some(&self.key_default),
-            ScopeId::Team(n) => named(&self.teams, n).map(|i| &self.teams[i].1),
-            ScopeId::Stage(n) => named(&self.stages, n).map(|i| &self.stages[i].1),
-            ScopeId::Route(n) => named(&self.routes, n).map(|i| &self.routes[i].1),
-            ScopeId::Model(n) => named(&self.models, n).map(|i| &self.models[i].1),
+            ScopeId::Team(name) => named(&self.teams, name),
+            ScopeId::Stage(name) => named(&self.stages, name),
+            ScopeId::Route(name) => named(&self.routes, name),
+            ScopeId::Model(name) => named(&self.models, name),
             ScopeId::Tag(k, v) => self.tags.iter().find(|((a, b), _)| a == k && b == v).map(|(_, limits)| limits),
         }
     }
@@ -72,6 +74,10 @@ impl Gate {
             _ => Ok(()),
         }
     }
+}
+
+fn named<'a>(list: &'a [(Arc<str>, Limits)], name: &str) -> Option<&'a Limits> {
+    list.iter().find(|(n, _)| &**n == name).map(|(_, limits)| limits)
 }
 
 /// Why a key may not use a model.

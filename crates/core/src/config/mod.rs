@@ -18,7 +18,7 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
-pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package};
+pub use gate::{Denied, Gate, Leases, OnStoreLoss, Package, Tag};
 pub use select::{Unselected, select};
 pub use stored::{KeyChange, Mistake, check_grace, check_key, check_limits, limit_change, shown_limits, stored_key};
 pub use zero::{ZeroConfig, from_env};

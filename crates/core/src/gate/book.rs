@@ -6,7 +6,9 @@
 //! after a loss. A lease that expires is charged in full: its holder may have spent it and died. Nothing is therefore
 //! ever overspent, whatever becomes of processes and their clocks. A holder that was only slow tells the truth with its next
 //! exchange and the charge is undone. Leases of concurrency come back instead: a dead process holds no connection. What
-//! comes back by itself (rates, concurrency) may be taken from a lease only while it lasts, see [`Grant::lasts`].
+//! comes back by itself (rates, concurrency) may be taken from a lease only while it lasts, see [`Grant::lasts`]. Requests
+//! under way go on all the same: a process that lives but cannot reach the store has them uncounted after that (places at
+//! once, tokens a minute later), since nothing tells it from a dead one.
 //!
 //! After a loss, nothing new is leased until everybody who is known to have been there has reported or let its lease
 //! expire. What cannot be known then is what a process leased that nobody has seen: the last moment before the loss.
@@ -139,6 +141,8 @@ pub struct Ask {
     pub keep: u64,
     /// What waiting requests need.
     pub need: u64,
+    /// What a request reserves: to lease less than that ahead of need serves nobody.
+    pub usual: u64,
     /// Nothing more is wanted ahead of need.
     pub idle: bool,
 }
@@ -217,7 +221,7 @@ impl Book {
         let need = ask.reserved.saturating_add(ask.need);
         // Ahead of need only a small part, less where others share and as the end comes near.
         let ahead = (free.saturating_sub(need) / (2 * holders)).min(terms.limit / terms.kind.parts());
-        let target = if ask.idle || settling { 0 } else { ahead };
+        let target = if ask.idle || settling || ahead < ask.usual { 0 } else { ahead };
         let wanted = if settling { 0 } else { need.saturating_add(target).min(free) };
         mine.leased = wanted.max(ask.reserved.saturating_add(ask.keep));
         mine.expires_ms = now_ms.saturating_add(terms.ttl_ms);
@@ -299,7 +303,9 @@ impl Book {
             account.reserved = 0;
             match terms.kind {
                 Kind::Budget => account.lost = account.lost.saturating_add(outstanding),
-                Kind::Rate => account.recent.push((bucket(now_ms), outstanding)),
+                // Used when it ended, at the latest; that may be a minute ago.
+                Kind::Rate if has_come_back(bucket(account.expires_ms), now_ms) => {}
+                Kind::Rate => account.recent.push((bucket(account.expires_ms), outstanding)),
                 Kind::Held => {}
             }
         }

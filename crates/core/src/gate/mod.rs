@@ -13,6 +13,8 @@ mod limits;
 mod period;
 mod scope;
 mod slice;
+#[cfg(test)]
+mod tests;
 
 pub use book::{Ask, BUCKET_MS, Book, Grant, Kind, Standing, Terms, bucket};
 pub use limits::{LimitChange, Limits, OnExhausted, Quota, ScopeId, THRESHOLDS, Window};

@@ -24,6 +24,8 @@ pub struct Slice {
     recent: VecDeque<(i64, u64)>,
     /// What waiting requests need beyond the headroom.
     waiting: u64,
+    /// What the last request wanted.
+    usual: u64,
     /// The book's last words.
     grant: Grant,
     /// When the exchange began that `grant` answers; `None`: never yet.
@@ -79,7 +81,7 @@ impl Slice {
     /// Reserves; the caller has seen that it [`Room::Fits`].
     pub fn reserve(&mut self, n: u64, now: Instant) {
         self.reserved = self.reserved.saturating_add(n);
-        self.touched = now;
+        (self.usual, self.touched) = (n, now);
     }
 
     /// Ends a reservation of `n` with what was used.
@@ -103,6 +105,7 @@ impl Slice {
     /// A request waits for so much.
     pub fn wait_for(&mut self, n: u64) {
         self.waiting = self.waiting.saturating_add(n);
+        self.usual = n;
     }
 
     /// Has the next exchange tell how the book stands, where that is not known since `since`.
@@ -150,6 +153,7 @@ impl Slice {
             reserved: self.reserved,
             keep,
             need,
+            usual: self.usual,
             idle,
         }
     }

@@ -7,7 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Books in memory, shared by its clones.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<BTreeMap<String, Kept>>>);
+pub struct Memory(Arc<Mutex<Shelf>>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    books: BTreeMap<String, Kept>,
+    /// The last version given to any of them.
+    last: u64,
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -23,38 +30,38 @@ impl Memory {
 
     pub(super) async fn read(&self, ids: &[String]) -> Result<(Vec<Stored>, i64), StoreAway> {
         let now_ms = unix_ms();
-        let books = self.current(now_ms);
-        let stored = |id| books.get(id).map_or_else(Stored::default, |kept| kept.stored.clone());
+        let shelf = self.current(now_ms);
+        let stored = |id| shelf.books.get(id).map_or_else(Stored::default, |kept| kept.stored.clone());
         Ok((ids.iter().map(stored).collect(), now_ms))
     }
 
     pub(super) async fn swap(&self, changes: &[Change]) -> Result<(Vec<Swapped>, i64), StoreAway> {
         let now_ms = unix_ms();
-        let mut books = self.current(now_ms);
+        let Shelf { books, last } = &mut *self.current(now_ms);
         let swap = |change: &Change| {
             let present = books.get(&change.id).map_or_else(Stored::default, |kept| kept.stored.clone());
             if present.version != change.expected {
                 return Swapped::Changed(present);
             }
-            let version = next_version(present.version, now_ms);
-            let stored = Stored { version, book: change.book.clone() };
+            *last = next_version(*last, now_ms);
+            let stored = Stored { version: *last, book: change.book.clone() };
             books.insert(change.id.clone(), Kept { stored, until_ms: change.keep_until_ms });
-            Swapped::Done(version)
+            Swapped::Done(*last)
         };
         Ok((changes.iter().map(swap).collect(), now_ms))
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<(Vec<(String, Stored)>, i64), StoreAway> {
         let now_ms = unix_ms();
-        let books = self.current(now_ms);
-        let named = books.range(prefix.to_owned()..).take_while(|(id, _)| id.starts_with(prefix)).take(LISTING.1);
+        let shelf = self.current(now_ms);
+        let named = shelf.books.range(prefix.to_owned()..).take_while(|(id, _)| id.starts_with(prefix)).take(LISTING.1);
         Ok((named.map(|(id, kept)| (id.clone(), kept.stored.clone())).collect(), now_ms))
     }
 
-    /// The books that are still kept.
-    fn current(&self, now_ms: i64) -> MutexGuard<'_, BTreeMap<String, Kept>> {
-        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        books.retain(|_, kept| kept.until_ms > now_ms);
-        books
+    /// With the books that are still kept.
+    fn current(&self, now_ms: i64) -> MutexGuard<'_, Shelf> {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.books.retain(|_, kept| kept.until_ms > now_ms);
+        shelf
     }
 }

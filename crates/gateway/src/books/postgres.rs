@@ -57,12 +57,13 @@ const SWAP: &str = with_clock!(
     ), locked AS MATERIALIZED (
       SELECT id, version, body, expires_ms FROM budget_books WHERE id = ANY($1) ORDER BY id FOR UPDATE
     ), present AS MATERIALIZED (
-      SELECT l.id, CASE WHEN l.expires_ms > clock.ms THEN l.version ELSE 0 END AS version, l.body FROM locked l, clock
+      SELECT l.id, CASE WHEN l.expires_ms > clock.ms THEN l.version END AS version, l.version AS last, l.body
+      FROM locked l, clock
     ), updated AS (
       UPDATE budget_books b
-      SET version = greatest(p.version + 1, clock.ms * 1000), body = a.body, expires_ms = a.expires_ms
-      FROM asked a JOIN present p ON p.id = a.id AND p.version = a.expected CROSS JOIN clock
-      WHERE b.id = a.id
+      SET version = greatest(p.last + 1, clock.ms * 1000), body = a.body, expires_ms = a.expires_ms
+      FROM asked a JOIN present p ON p.id = a.id CROSS JOIN clock
+      WHERE b.id = a.id AND CASE a.expected WHEN 0 THEN p.version IS NULL ELSE p.version = a.expected END
       RETURNING b.id, b.version
     ), inserted AS (
       INSERT INTO budget_books (id, version, body, expires_ms)
@@ -178,8 +179,7 @@ impl Postgres {
             let version: Option<i64> = row.try_get(2).map_err(refused)?;
             let body: Option<&str> = row.try_get(3).map_err(refused)?;
             let stored = match version {
-                // Of a swap: it is there and nobody needs it any more.
-                None | Some(0) => version.map(|_| Stored::default()),
+                None => None,
                 Some(version) => Some(parse(&self.name, &id, version, body.unwrap_or_default().as_bytes())?),
             };
             found.push((id, stored));

@@ -50,8 +50,8 @@ impl Sqlite {
             let now_ms = unix_ms();
             let Open { conn, name, .. } = open;
             let tx = conn.transaction().map_err(|e| away(name, e))?;
-            let stored = ids.iter().map(|id| present(&tx, name, id, now_ms)).collect::<Result<_, _>>()?;
-            Ok((stored, now_ms))
+            let stored = ids.iter().map(|id| present(&tx, name, id, now_ms)).collect::<Result<Vec<_>, _>>()?;
+            Ok((stored.into_iter().map(|(stored, _)| stored).collect(), now_ms))
         })
         .await
     }
@@ -136,12 +136,12 @@ impl Open {
         }
         let mut swapped = Vec::with_capacity(changes.len());
         for change in changes {
-            let present = present(&tx, name, &change.id, now_ms)?;
+            let (present, last) = present(&tx, name, &change.id, now_ms)?;
             if present.version != change.expected {
                 swapped.push(Swapped::Changed(present));
                 continue;
             }
-            let version = next_version(present.version, now_ms);
+            let version = next_version(last, now_ms);
             let sql = "INSERT OR REPLACE INTO budget_books (id, version, body, expires_ms) VALUES (?1, ?2, ?3, ?4)";
             let body = body_of(name, change)?;
             tx.prepare_cached(sql)
@@ -154,13 +154,16 @@ impl Open {
     }
 }
 
-fn present(tx: &Transaction<'_>, name: &str, id: &str, now_ms: i64) -> Result<Stored, StoreAway> {
-    let sql = "SELECT version, body FROM budget_books WHERE id = ?1 AND expires_ms > ?2";
+/// A book, and the version of what stands in its place, which may be old.
+fn present(tx: &Transaction<'_>, name: &str, id: &str, now_ms: i64) -> Result<(Stored, u64), StoreAway> {
     let found = tx
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row(params![id, now_ms], raw).optional())
-        .map_err(|e| away(name, format!("the book `{}`: {e}", id.escape_debug())))?;
-    found.map_or_else(|| Ok(Stored::default()), |(version, body)| parse(name, id, version, body.as_bytes()))
+        .prepare_cached("SELECT version, body, expires_ms FROM budget_books WHERE id = ?1")
+        .and_then(|mut statement| statement.query_row([id], |row| Ok((raw(row)?, row.get(2)?))).optional())
+        .map_err(|e| away(name, format!("the book `{}` cannot be read: {e}", id.escape_debug())))?;
+    let Some(((version, body), expires_ms)) = found else { return Ok((Stored::default(), 0)) };
+    let stored = parse(name, id, version, body.as_bytes())?;
+    let (last, expires_ms): (u64, i64) = (stored.version, expires_ms);
+    Ok((if expires_ms > now_ms { stored } else { Stored::default() }, last))
 }
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {

@@ -19,6 +19,14 @@ pub enum LedgerError {
          `?options=-csearch_path%3DSCHEMA` in the URL"
     )]
     Shared(String),
+    /// A Postgres database that cannot hold every text.
+    #[error("{path} is encoded in {encoding}: create it with ENCODING 'UTF8'")]
+    Encoding {
+        /// Which database.
+        path: String,
+        /// What it has.
+        encoding: String,
+    },
     /// A Postgres URL that cannot be read; it is not shown, for its password.
     #[error("storage: {0}")]
     Url(String),

@@ -163,6 +163,6 @@ impl Reader {
     #[cfg(test)]
     pub(super) fn sqlite_count(&self, sql: &str) -> u64 {
         let Backend::Sqlite(reader) = &self.0 else { panic!("not SQLite") };
-        reader.conn().query_row(sql, [], |row| sqlite::count(row, 0)).unwrap()
+        reader.conn().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
     }
 }

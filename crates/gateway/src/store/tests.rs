@@ -1,12 +1,14 @@
-//! The ledger as a whole: what is written comes back, nothing is lost, and reports agree with a plain computation.
+//! The ledger as a whole: what is written comes back, and nothing is lost.
+
+mod postgres;
+mod reports;
 
 use super::*;
 use rusqlite::Connection;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 use waypost_core::config::Storage;
-use waypost_core::units::Rng;
+use waypost_core::units::{Rng, Secret};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -132,6 +134,14 @@ fn expected_attempt(a: &AttemptRecord) -> StoredAttempt {
     }
 }
 
+/// Each kind of storage, empty; and what must outlive it.
+fn everywhere() -> [(Storage, Box<dyn std::any::Any>); 3] {
+    let dir = tempfile::tempdir().unwrap();
+    let database = waypost_servers::postgres();
+    let url = Storage::Postgres(Secret::new(database.url()));
+    [(file(&dir), Box::new(dir)), (Storage::Memory, Box::new(())), (url, Box::new(database))]
+}
+
 fn file(dir: &tempfile::TempDir) -> Storage {
     Storage::Sqlite(dir.path().join("ledger.db"))
 }
@@ -153,8 +163,7 @@ fn write(ledger: &Ledger, records: &[RequestRecord]) {
 
 #[test]
 fn what_is_written_comes_back_equal() {
-    let dir = tempfile::tempdir().unwrap();
-    for storage in [file(&dir), Storage::Memory] {
+    for (storage, _keep) in everywhere() {
         let ledger = open(&storage);
         let mut written = records(1, 400);
         // Odd ones: more attempts than a request's numbers hold, figures beyond SQLite's, texts beyond the dictionary.
@@ -179,38 +188,44 @@ fn what_is_written_comes_back_equal() {
 
 #[test]
 fn values_that_the_database_cannot_hold_do_not_stop_the_ledger() {
-    let ledger = open(&Storage::Memory);
-    let mut odd = records(3, 1).remove(0);
-    odd.complexity = f32::NAN;
-    odd.duration_us = u64::MAX;
-    odd.decision = Some("not json".into());
-    write(&ledger, &[odd.clone()]);
-    let stored = ledger.reader().unwrap().request(odd.id).unwrap().unwrap();
-    assert_eq!((stored.complexity, stored.duration_us), (0.0, i64::MAX as u64));
-    assert_eq!(stored.decision, Some("not json".into()));
+    for (storage, _keep) in everywhere() {
+        let ledger = open(&storage);
+        let mut odd = records(3, 1).remove(0);
+        odd.complexity = f32::NAN;
+        odd.duration_us = u64::MAX;
+        odd.decision = Some("not json".into());
+        write(&ledger, &[odd.clone()]);
+        let stored = ledger.reader().unwrap().request(odd.id).unwrap().unwrap();
+        assert_eq!((stored.complexity, stored.duration_us), (0.0, i64::MAX as u64));
+        assert_eq!(stored.decision, Some("not json".into()));
+    }
 }
 
 #[test]
 fn ids_that_carry_their_time_and_ids_that_do_not_are_found() {
-    let ledger = open(&Storage::Memory);
-    let mut two = records(4, 2);
-    two[0].id = RequestId((two[0].unix_ms as u128) << 80 | 77);
-    write(&ledger, &two);
-    let reader = ledger.reader().unwrap();
-    for r in &two {
-        assert_eq!(reader.request(r.id).unwrap().map(|s| s.unix_ms), Some(r.unix_ms));
+    for (storage, _keep) in everywhere() {
+        let ledger = open(&storage);
+        let mut two = records(4, 2);
+        two[0].id = RequestId((two[0].unix_ms as u128) << 80 | 77);
+        write(&ledger, &two);
+        let reader = ledger.reader().unwrap();
+        for r in &two {
+            assert_eq!(reader.request(r.id).unwrap().map(|s| s.unix_ms), Some(r.unix_ms));
+        }
     }
 }
 
 #[test]
 fn recent_is_newest_first_and_bounded() {
-    let ledger = open(&Storage::Memory);
-    let written = records(5, 50);
-    write(&ledger, &written);
-    let recent = ledger.reader().unwrap().recent(10).unwrap();
-    let ids: Vec<_> = written.iter().rev().take(10).map(|r| r.id.to_string()).collect();
-    assert_eq!(recent.iter().map(|r| r.id.clone()).collect::<Vec<_>>(), ids);
-    assert_eq!(ledger.reader().unwrap().recent(1000).unwrap().len(), 50);
+    for (storage, _keep) in everywhere() {
+        let ledger = open(&storage);
+        let written = records(5, 50);
+        write(&ledger, &written);
+        let recent = ledger.reader().unwrap().recent(10).unwrap();
+        let ids: Vec<_> = written.iter().rev().take(10).map(|r| r.id.to_string()).collect();
+        assert_eq!(recent.iter().map(|r| r.id.clone()).collect::<Vec<_>>(), ids);
+        assert_eq!(ledger.reader().unwrap().recent(1000).unwrap().len(), 50);
+    }
 }
 
 #[test]
@@ -386,22 +401,24 @@ fn memory_keeps_the_newest_only() {
 /// More combinations and texts than the dictionaries hold.
 #[test]
 fn full_dictionaries_change_nothing() {
-    let ledger = open(&Storage::Memory);
-    let base = records(15, 1).remove(0);
-    let n = 20_000;
-    for i in 0..n {
-        let (key, tags) = (Some(name("key", i)), vec![("user".into(), name("u", i))]);
-        let id = RequestId((base.unix_ms as u128) << 80 | i as u128);
-        ledger.record(RequestRecord { id, key, tags, reason: name("reason", i), decision: None, ..base.clone() });
+    for (storage, _keep) in everywhere() {
+        let ledger = open(&storage);
+        let base = records(15, 1).remove(0);
+        let n = 20_000;
+        for i in 0..n {
+            let (key, tags) = (Some(name("key", i)), vec![("user".into(), name("u", i))]);
+            let id = RequestId((base.unix_ms as u128) << 80 | i as u128);
+            ledger.record(RequestRecord { id, key, tags, reason: name("reason", i), decision: None, ..base.clone() });
+        }
+        ledger.flush(LONG).unwrap();
+        let reader = ledger.reader().unwrap();
+        for i in [0, 4095, 4096, 16_383, 16_384, n - 1] {
+            let stored = reader.request(RequestId((base.unix_ms as u128) << 80 | i as u128)).unwrap().unwrap();
+            let expected = (format!("key-{i}"), format!("reason-{i}"), format!("u-{i}"));
+            assert_eq!((stored.key.unwrap(), stored.reason, stored.tags[0].1.clone()), expected);
+        }
+        assert_eq!(reader.report(By::Tag, 0).unwrap().groups.len(), n);
     }
-    ledger.flush(LONG).unwrap();
-    let reader = ledger.reader().unwrap();
-    for i in [0, 4095, 4096, 16_383, 16_384, n - 1] {
-        let stored = reader.request(RequestId((base.unix_ms as u128) << 80 | i as u128)).unwrap().unwrap();
-        let expected = (format!("key-{i}"), format!("reason-{i}"), format!("u-{i}"));
-        assert_eq!((stored.key.unwrap(), stored.reason, stored.tags[0].1.clone()), expected);
-    }
-    assert_eq!(reader.report(By::Tag, 0).unwrap().groups.len(), n);
 }
 
 #[test]
@@ -410,143 +427,6 @@ fn a_ledger_that_is_not_there_cannot_be_read() {
     assert!(matches!(Reader::open(&file(&dir)), Err(LedgerError::Missing(_))));
     assert!(matches!(Reader::open(&Storage::Memory), Err(LedgerError::InMemory)));
     assert!(!path(&dir).exists());
-}
-
-/// The line that a report should have, from records alone: `pick` says which of a record's attempts belong to it, and
-/// whether the record itself does.
-fn line(records: &[&RequestRecord], over_attempts: bool, pick: impl Fn(&AttemptRecord) -> bool) -> Figures {
-    let mut f = Figures::default();
-    let (mut latency, mut first, mut tried, mut estimated, mut timed) = (Vec::new(), Vec::new(), 0, 0, (0, 0));
-    for r in records {
-        let picked: Vec<_> = r.attempts.iter().filter(|a| pick(a)).collect();
-        let place = |a: &AttemptRecord| (a.model.clone(), a.provider.clone(), a.endpoint.clone());
-        let moved: Vec<_> = picked.iter().filter(|a| place(a) != place(&r.attempts[0])).collect();
-        if over_attempts {
-            f.requests += u64::from(!picked.is_empty());
-            tried += picked.len() as u64;
-            f.fallbacks += moved.len() as u64;
-            for a in &picked {
-                match a.outcome {
-                    "ok" => f.ok += 1,
-                    "cancelled" => f.cancelled += 1,
-                    _ => f.errors += 1,
-                }
-                if a.outcome == "ok" {
-                    latency.push(a.duration_us);
-                    first.extend(a.first_token_us);
-                }
-            }
-        } else {
-            f.requests += 1;
-            tried += u64::from(!picked.is_empty());
-            f.fallbacks += u64::from(!moved.is_empty());
-            match r.outcome {
-                RequestOutcome::Ok => f.ok += 1,
-                RequestOutcome::Refused => f.refused += 1,
-                RequestOutcome::Cancelled => f.cancelled += 1,
-                RequestOutcome::Failed | RequestOutcome::Cut => f.errors += 1,
-            }
-            if r.outcome == RequestOutcome::Ok {
-                latency.push(r.duration_us);
-                let answered = picked.iter().rfind(|a| a.outcome == "ok");
-                first.extend(answered.and_then(|a| a.first_token_us.map(|us| us + a.start_us)));
-            }
-        }
-        for a in &picked {
-            f.attempts += 1;
-            f.input_tokens += a.usage.input_tokens;
-            f.output_tokens += a.usage.output_tokens;
-            f.cache_read_tokens += a.usage.cache_read_tokens;
-            f.cache_write_tokens += a.usage.cache_write_tokens;
-            f.reasoning_tokens += a.usage.reasoning_tokens;
-            f.cost_nano_usd += a.cost.map_or(0, |c| c.0);
-            f.unpriced_attempts += u64::from(a.cost.is_none());
-            estimated += u64::from(a.estimated);
-            if a.outcome == "ok" && a.usage.output_tokens > 0 {
-                timed = (timed.0 + a.usage.output_tokens, timed.1 + a.duration_us);
-            }
-        }
-        let in_saving = !over_attempts || r.attempts.last().is_some_and(&pick);
-        if let (Some(baseline), true, true) = (r.baseline_cost, in_saving, r.attempts.iter().all(|a| a.cost.is_some()))
-        {
-            f.saving.requests += 1;
-            f.saving.baseline_nano_usd += baseline.0;
-            f.saving.cost_nano_usd += r.cost.0;
-        }
-    }
-    let share = |a: u64, b: u64| if b == 0 { None } else { Some(a as f64 / b as f64) };
-    f.error_rate = share(f.errors, f.ok + f.errors);
-    f.fallback_share = share(f.fallbacks, tried);
-    f.estimated_share = share(estimated, f.attempts);
-    f.output_tokens_per_second = share(timed.0, timed.1).map(|s| s * 1e6);
-    (f.latency_ms, f.first_token_ms) = (percentiles(latency), percentiles(first));
-    f
-}
-
-/// The smallest value that at least so many percent of the values do not exceed.
-fn percentiles(us: Vec<u64>) -> Option<Percentiles> {
-    let at = |p: f64| {
-        let enough = |v: &&u64| us.iter().filter(|x| x <= v).count() as f64 >= p * us.len() as f64;
-        us.iter().filter(enough).min().map(|v| *v as f64 / 1e3)
-    };
-    Some(Percentiles { p50: at(0.5)?, p90: at(0.9)?, p99: at(0.99)? })
-}
-
-/// Names of the groups that `r` belongs to.
-fn groups_of(by: By, r: &RequestRecord) -> BTreeSet<Option<String>> {
-    let one = |s: Option<&str>| BTreeSet::from([s.map(str::to_owned)]);
-    match by {
-        By::Model => r.attempts.iter().map(|a| Some(a.model.to_string())).collect(),
-        By::Provider => r.attempts.iter().map(|a| Some(a.provider.to_string())).collect(),
-        By::Route => one(r.route.as_deref()),
-        By::Stage => one(r.stage.as_deref()),
-        By::Key => one(r.key.as_deref()),
-        By::Team => one(r.team.as_deref()),
-        By::Strategy => one(Some(r.strategy)),
-        By::Tag if r.tags.is_empty() => one(None),
-        By::Tag => r.tags.iter().map(|(k, v)| Some(format!("{k}={v}"))).collect(),
-    }
-}
-
-#[test]
-fn reports_agree_with_a_plain_computation() {
-    let dir = tempfile::tempdir().unwrap();
-    for seed in 20..24 {
-        let storage = Storage::Sqlite(dir.path().join(format!("{seed}.db")));
-        // Each ledger numbers names anew, as after a restart.
-        let all = records(seed, 700);
-        for part in all.chunks(300) {
-            let ledger = open(&storage);
-            write(&ledger, part);
-        }
-        let reader = Reader::open(&storage).unwrap();
-        for (by, since) in By::ALL.into_iter().flat_map(|by| [0, 1_795_132_830_000, i64::MAX].map(|since| (by, since)))
-        {
-            let report = reader.report(by, since).unwrap();
-            let within: Vec<_> = all.iter().filter(|r| r.unix_ms >= since).collect();
-            let mut expected: BTreeMap<Option<String>, Vec<&RequestRecord>> = BTreeMap::new();
-            for r in &within {
-                for group in groups_of(by, r) {
-                    expected.entry(group).or_default().push(r);
-                }
-            }
-            let found: BTreeMap<_, _> = report.groups.iter().map(|g| (g.name.clone(), g.figures.clone())).collect();
-            assert_eq!(found.len(), report.groups.len(), "a group comes twice");
-            assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{by:?} since {since}");
-            for (group, of_group) in &expected {
-                let belongs = |a: &AttemptRecord| match by {
-                    By::Model => group.as_deref() == Some(&*a.model),
-                    By::Provider => group.as_deref() == Some(&*a.provider),
-                    _ => true,
-                };
-                let line = line(of_group, by.over_attempts(), belongs);
-                assert_eq!(found[group], line, "seed {seed}, {by:?} {group:?} since {since}");
-            }
-            assert_eq!(report.total, line(&within, false, |_| true), "seed {seed}, total since {since}");
-            let costs: Vec<_> = report.groups.iter().map(|g| g.figures.cost_nano_usd).collect();
-            assert!(costs.is_sorted_by(|a, b| a >= b), "{costs:?}");
-        }
-    }
 }
 
 /// What people read with `sqlite3`.

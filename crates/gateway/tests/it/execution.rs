@@ -508,3 +508,21 @@ async fn what_http_allows_is_understood() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_key_reaches_only_the_providers_that_it_may_use() {
+    let (a, b) = (Upstream::start().await, Upstream::start().await);
+    let keys = "keys: [{ id: k, secret: sk-key, providers: [pb] }]\n";
+    let text = chain(&[&a, &b], keys)
+        .replace("endpoints: [{ provider: pb, name: up-b }]", "endpoints: [{ provider: pa }, { provider: pb }]");
+    let gateway = Gateway::start(&text);
+    let headers = [("authorization", "Bearer sk-key")];
+    for _ in 0..8 {
+        let reply = gateway.send(&headers, ask("route/r").to_string()).await;
+        assert_eq!((reply.said().as_str(), reply.model()), ("hello", "b"));
+    }
+    b.then_always(Script::error(500, "broken"));
+    assert_eq!(gateway.send(&headers, ask("b").to_string()).await.code().0, 502);
+    assert_eq!(gateway.send(&headers, ask("a").to_string()).await.code(), (403, "not_allowed".into()));
+    assert_eq!(a.count(), 0, "what fails at the one provider is not tried at the other");
+}

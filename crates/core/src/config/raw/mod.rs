@@ -38,7 +38,8 @@ pub(super) struct Config {
     /// The listener and who may use it.
     pub(super) server: Server,
     /// Where records go: `sqlite:FILE` (a relative path is from the working directory),
-    /// `postgres://USER:PASSWORD@HOST/DATABASE` (any number of gateways share one) or `memory`. Default
+    /// `postgres://USER:PASSWORD@HOST/DATABASE` (any number of gateways share one; with `?sslmode=require` the server's
+    /// certificate is checked, against `sslrootcert=FILE` or the system's authorities) or `memory`. Default
     /// `sqlite:waypost.db`. Needs a restart.
     pub(super) storage: Option<Checked<Storage>>,
     /// IANA name of the time zone of calendars and peak hours. Default `UTC`.

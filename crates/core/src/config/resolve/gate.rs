@@ -2,7 +2,7 @@
 
 use super::{Resolver, name_mistake};
 use crate::config::check::suggestion;
-use crate::config::{Gate, Key, Leases, OnStoreLoss, Package, Path, raw, select};
+use crate::config::{Gate, Key, Leases, OnStoreLoss, Package, Path, Tag, raw, select};
 use crate::gate::{Limits, OnExhausted, Quota, Window};
 use crate::registry::Registry;
 use crate::units::NanoUsd;
@@ -67,7 +67,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn tag_limits(&mut self, at: &Path) -> Vec<((Arc<str>, Arc<str>), Limits)> {
+    fn tag_limits(&mut self, at: &Path) -> Vec<(Tag, Limits)> {
         let raw = self.raw;
         let mut found = Vec::new();
         for (tag, keys) in &raw.gate.tags {

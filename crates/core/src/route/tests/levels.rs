@@ -222,6 +222,48 @@ keys:
 }
 
 #[test]
+fn a_package_and_providers_narrow_what_a_key_may_use() {
+    let mut w = World::of(&format!(
+        "{MODELS}{POLICIES}
+keys:
+  - {{ id: package, secret: s1, package: two }}
+  - {{ id: both, secret: s2, package: two, models: [mid, dear] }}
+  - {{ id: p, secret: s3, providers: [p] }}
+  - {{ id: q, secret: s4, providers: [q] }}
+gate: {{ packages: {{ two: {{ models: [cheap, mid] }} }} }}
+"
+    ));
+    for (key, model, expected) in [
+        ("package", "named", "route cost: mid | dear:not_allowed"),
+        ("package", "dear", "pin pin: | dear:not_allowed ! NotAllowed"),
+        ("package", "own", "stage balanced: mid cheap*"),
+        ("both", "first", "route cost: mid | cheap:not_allowed"),
+        ("both", "own", "stage balanced: mid | cheap:not_allowed"),
+        ("p", "named", "route cost: mid | dear:not_allowed"),
+        ("p", "cheap", "pin pin: cheap"),
+        ("p", "q/cheap", "pin pin: | cheap:not_allowed ! NotAllowed"),
+        ("p", "q/anything", "pin pin: | q/*:not_allowed ! NotAllowed"),
+        ("q", "q/anything", "pin pin: q/*"),
+        ("q", "named", "route cost: dear | mid:not_allowed"),
+    ] {
+        assert_eq!(w.shown(&asked(model, |r| r.key = Some(key))), expected, "{key} {model}");
+    }
+    for (key, model, detail) in [
+        ("package", "dear", "not among the models of the key's package `two`"),
+        ("both", "cheap", "not in the key's `models`"),
+        ("p", "dear", "none of the key's `providers` has it"),
+    ] {
+        let d = w.decide(&asked(model, |r| r.key = Some(key)));
+        assert_eq!(d.excluded[0].reason.to_string(), detail);
+    }
+    // What an endpoint is that the key may not use does not count: `cheap` at `q` is well.
+    let at_p = w.config.registry.model(w.model("cheap")).endpoints[0];
+    w.views[usize::from(at_p.0)].admits = false;
+    assert_eq!(w.shown(&asked("cheap", |r| r.key = Some("p"))), "pin pin: | cheap:breaker_open ! NoCandidates");
+    assert_eq!(w.shown(&asked("cheap", |r| r.key = Some("q"))), "pin pin: cheap");
+}
+
+#[test]
 fn a_stage_without_a_model_is_auto_with_its_own_keys() {
     let w = World::of(&format!(
         "{MODELS}

@@ -14,7 +14,27 @@ pub(super) use rows::RowWriter;
 pub(crate) use connect::{Server, Session, connect, within};
 pub(crate) use schema::open;
 
-/// The runtime of one thread that asks and waits.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+use tokio::runtime::Runtime;
+
+/// A runtime for code that asks and waits. To drop it waits for nothing: a name lookup may hang in the system.
+#[derive(Debug)]
+struct Blocking(Option<Runtime>);
+
+impl Blocking {
+    fn new() -> std::io::Result<Self> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| Self(Some(runtime)))
+    }
+
+    /// Not for a thread that runs async code.
+    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.0.as_ref().expect("it is taken only by drop").block_on(work)
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }

@@ -2,14 +2,13 @@
 //! question is asked on a thread of its own.
 
 use super::rows::is_lost;
-use super::{Server, Session, connect, report, runtime, schema, within};
+use super::{Blocking, Server, Session, connect, report, schema, within};
 use crate::store::error::LedgerError;
 use crate::store::report::{By, Report};
 use crate::store::tags::parse_tags;
 use crate::store::{StoredAttempt, StoredRequest};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::runtime::Runtime;
 use tokio_postgres::{Error, Row};
 use waypost_core::units::RequestId;
 
@@ -25,22 +24,12 @@ pub(in crate::store) struct Reader {
     server: Server,
     /// Kept between calls; who comes while it is in use opens another.
     session: Mutex<Option<Session>>,
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // To wait for it is not allowed in async code.
-            runtime.shutdown_background();
-        }
-    }
+    runtime: Blocking,
 }
 
 impl Reader {
     pub(in crate::store) fn open(server: &Server) -> Result<Self, LedgerError> {
-        let new = Self { server: server.clone(), session: Mutex::new(None), runtime: Some(runtime()?) };
+        let new = Self { server: server.clone(), session: Mutex::new(None), runtime: Blocking::new()? };
         let session = new.on_a_thread(async || schema::open_reader(server).await)?;
         new.keep(session);
         Ok(new)
@@ -92,10 +81,9 @@ impl Reader {
         &self,
         work: impl AsyncFnOnce() -> Result<T, LedgerError> + Send,
     ) -> Result<T, LedgerError> {
-        let runtime = self.runtime.as_ref().expect("it is taken only by drop");
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("ledger-reader".to_owned());
-            let thread = thread.spawn_scoped(scope, || runtime.block_on(work()))?;
+            let thread = thread.spawn_scoped(scope, || self.runtime.wait(work()))?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }

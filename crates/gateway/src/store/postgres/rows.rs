@@ -4,13 +4,12 @@
 //! also writes its number beside the name of this process (`ledger_writers`): repeated, it finds its number there, or
 //! waits for the lost one to end, and writes nothing twice.
 
-use super::{Server, Session, connect, open, runtime, within};
+use super::{Blocking, Server, Session, connect, open, within};
 use crate::store::error::{Fault, LedgerError};
 use crate::store::tags::push_tags;
 use crate::store::{AttemptRecord, RequestRecord, stored};
 use std::borrow::Cow;
 use std::time::Duration;
-use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement, Transaction};
 
@@ -43,15 +42,15 @@ const INSERT_DECISIONS: &str = "INSERT INTO decisions (request, detail) SELECT *
 
 /// Writes batches of records over one connection, which it opens again where it was lost.
 pub(in crate::store) struct RowWriter {
-    runtime: Runtime,
+    runtime: Blocking,
     writing: Writing,
 }
 
 impl RowWriter {
     /// Connects and migrates. Blocks; not for a thread that runs async code.
     pub(in crate::store) fn open(server: &Server) -> Result<Self, LedgerError> {
-        let runtime = runtime()?;
-        let writing = runtime.block_on(async {
+        let runtime = Blocking::new()?;
+        let writing = runtime.wait(async {
             let session = open(server).await?;
             let named = within(server, WRITE_TIMEOUT, async {
                 session.execute(FORGET_WRITERS, &[]).await?;
@@ -77,7 +76,7 @@ impl RowWriter {
         given_up: impl Future<Output = ()>,
     ) -> Result<(), LedgerError> {
         let Self { runtime, writing } = self;
-        let result = runtime.block_on(async {
+        let result = runtime.wait(async {
             tokio::select! {
                 biased;
                 result = writing.write(records) => Some(result),

@@ -44,6 +44,12 @@ pub(super) async fn open_reader(server: &Server) -> Result<Session, LedgerError>
 
 async fn open_with(server: &Server, steps: &[&str]) -> Result<Session, LedgerError> {
     let mut session = connect(server).await?;
+    let encoding = within(server, CHECK_TIMEOUT, session.query_one("SHOW server_encoding", &[])).await?;
+    let encoding: String = encoding.try_get(0).map_err(|e| server.explain(e))?;
+    if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
+        // One name in another script would stop the ledger.
+        return Err(LedgerError::Encoding { path: server.name().to_owned(), encoding });
+    }
     let before = within(server, CHECK_TIMEOUT, found(&session)).await?.version(server, steps.len())?;
     if before < steps.len() {
         migrate(server, &mut session, before, steps).await?;

@@ -6,7 +6,5 @@ mod rows;
 mod schema;
 
 pub(super) use read::Reader;
-#[cfg(test)]
-pub(super) use read::count;
 pub(super) use rows::RowWriter;
 pub(crate) use schema::Location;

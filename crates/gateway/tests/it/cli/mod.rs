@@ -10,6 +10,7 @@ mod durability;
 mod errors;
 mod gateway;
 mod http;
+mod postgres;
 mod reload;
 mod secrets;
 mod serve;
