@@ -1,10 +1,14 @@
 //! The commands, one file each. Results go to stdout, logs and progress to stderr; exit 0 for success, 1 for a failure,
 //! 2 for wrong usage.
 
+mod audit;
 mod check;
 pub mod demo;
 mod file;
+mod key;
+mod limits;
 mod models;
+mod place;
 pub mod report;
 mod route;
 mod serve;
@@ -67,6 +71,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Client keys: create, list, show, revoke, rotate
+    Key(key::KeyArgs),
+    /// Limits changed at run time: set, unset, list
+    Limit(limits::LimitArgs),
+    /// Who changed which key or limit, and when
+    Audit(audit::AuditArgs),
     /// Simulated traffic through simulated models, with a report; then serve
     Demo(demo::DemoArgs),
 }
@@ -101,6 +111,9 @@ pub fn main() -> ExitCode {
             let text = report::run(&storage, &args, crate::clock::unix_ms()).map_err(|e| vec![e.to_string()])?;
             print(&text)
         }),
+        Command::Key(args) => key::run(&args),
+        Command::Limit(args) => limits::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {
