@@ -20,17 +20,17 @@ const SHAPE_STEP: f64 = 0.2;
 #[derive(Clone, Debug)]
 pub struct Pace {
     lambda: f64,
-    /// When it was last looked at, and what was spent then.
-    last: Option<(Instant, u64)>,
+    /// When it was last looked at, what was spent then, and how many requests there had been.
+    last: Option<(Instant, u64, u64)>,
     /// Spent a second, averaged.
     rate: f64,
     /// Planned a second, at the last look.
     plan: f64,
-    /// Share of spend by hour since the window began, relative to an even day.
+    /// Requests by hour since the window's midnight, relative to an even day. Requests and not spend, which follows the plan.
     shape: [f64; HOURS],
-    /// What was spent in the present hour.
+    /// The present hour, and its requests so far.
     hour: (usize, u64),
-    /// Spent by hour of the last day that was seen.
+    /// Requests by hour of the last day that was seen.
     day: [u64; HOURS],
 }
 
@@ -65,16 +65,18 @@ impl Pace {
         self.weight(period.start_ms, unix_ms.clamp(period.start_ms, period.end_ms), period) / whole.max(f64::MIN_POSITIVE)
     }
 
-    /// Takes note of what was spent so far in the window, and moves λ. To be called about once a second.
-    pub fn observe(&mut self, now: Instant, unix_ms: i64, period: &Period, spent: u64, limit: u64) {
-        let Some((then, before)) = self.last.replace((now, spent)) else { return };
+    /// Takes note of what was spent so far in the window and of how many requests there ever were, and moves λ. To be called
+    /// about once a second.
+    pub fn observe(&mut self, at: (Instant, i64), period: &Period, (spent, limit): (u64, u64), requests: u64) {
+        let (now, unix_ms) = at;
+        let Some((then, before, served)) = self.last.replace((now, spent, requests)) else { return };
         let seconds = now.since(then).as_secs_f64();
         if seconds <= 0.0 {
             return;
         }
         // A window that turned begins with nothing spent.
         let fresh = spent.checked_sub(before).unwrap_or(spent);
-        self.learn(unix_ms, period, fresh);
+        self.learn(unix_ms, period, requests.saturating_sub(served));
         let share = (seconds / RATE_SECONDS).min(1.0);
         self.rate += share * (fresh as f64 / seconds - self.rate);
         let at = unix_ms.clamp(period.start_ms, period.end_ms - 1);
@@ -85,7 +87,7 @@ impl Pace {
         self.lambda = (self.lambda * step.exp()).clamp(LAMBDA.1, LAMBDA.2);
     }
 
-    /// Puts spend to its hour; when a day is full, the shape follows it.
+    /// Puts requests to their hour; when a day is full, the shape follows it.
     fn learn(&mut self, unix_ms: i64, period: &Period, fresh: u64) {
         let now = hour(unix_ms, period);
         if now != self.hour.0 {
@@ -103,9 +105,9 @@ impl Pace {
         if mean <= 0.0 {
             return;
         }
-        for (shape, spent) in self.shape.iter_mut().zip(self.day) {
+        for (shape, requests) in self.shape.iter_mut().zip(self.day) {
             // No hour counts for nothing: tomorrow may be another day.
-            *shape = (*shape + SHAPE_STEP * (spent as f64 / mean - *shape)).max(0.05);
+            *shape = (*shape + SHAPE_STEP * (requests as f64 / mean - *shape)).max(0.05);
         }
     }
 
@@ -140,7 +142,7 @@ mod tests {
     fn day(pace: &mut Pace, limit: u64, start: i64, load: impl Fn(usize) -> f64, rng: &mut Rng) -> (Vec<u64>, f64) {
         let models = [(0.90, 20_000_000u64), (0.80, 2_000_000), (0.60, 100_000)]; // quality, nano-dollars
         let period = Period::containing(Window::Day, start, &TimeZone::UTC);
-        let (mut spent, mut hours, mut quality, mut n) = (0u64, Vec::new(), 0.0, 0.0);
+        let (mut spent, mut asked, mut hours, mut quality, mut n) = (0u64, 0u64, Vec::new(), 0.0, 0.0);
         for second in 0..86_400i64 {
             let at = period.start_ms + second * 1000;
             let requests = load(second as usize / 3600);
@@ -153,7 +155,8 @@ mod tests {
                 quality += q;
                 n += 1.0;
             }
-            pace.observe(Instant((at as u64) * 1_000_000), at, &period, spent, limit);
+            asked += count;
+            pace.observe((Instant((at as u64) * 1_000_000), at), &period, (spent, limit), asked);
             if second % 3600 == 3599 {
                 hours.push(spent);
             }
@@ -202,10 +205,10 @@ mod tests {
     fn a_turn_of_the_window_and_a_clock_set_back_are_no_spend() {
         let mut pace = Pace::default();
         let period = Period::containing(Window::Day, 0, &TimeZone::UTC);
-        pace.observe(Instant(0), 0, &period, 500, 1000);
-        pace.observe(Instant(1_000_000_000), 1000, &period, 3, 1000);
+        pace.observe((Instant(0), 0), &period, (500, 1000), 0);
+        pace.observe((Instant(1_000_000_000), 1000), &period, (3, 1000), 0);
         assert!(pace.rates().1 < 1.0, "{:?}", pace.rates());
-        pace.observe(Instant(2_000_000_000), -3_600_000, &period, 3, 1000);
+        pace.observe((Instant(2_000_000_000), -3_600_000), &period, (3, 1000), 0);
         assert!(pace.lambda().is_finite() && pace.rates().0.is_finite());
     }
 }

@@ -261,6 +261,7 @@ impl Gate {
             self.wake.notify_one();
         }
         let held = held?;
+        cells.iter().for_each(|(cell, _)| drop(cell.pacing.requests.fetch_add(1, Ordering::Relaxed)));
         let held = cells.into_iter().map(|(cell, _)| cell.clone()).zip(held).collect();
         Ok(Reservation::new(self.clone(), held, deadline))
     }
@@ -294,6 +295,12 @@ impl Gate {
             *wait = Some(cell.lock().wait_for(&need, since, *wait));
             self.queue(cell);
         }
+        self.wake.notify_one();
+    }
+
+    /// Has the exchange look at a scope before its next tick.
+    fn look_at(&self, cell: &Arc<Cell>) {
+        self.queue(cell);
         self.wake.notify_one();
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Pacing {
     on: AtomicBool,
     /// As the bits of an `f64`; 0: not known yet.
     lambda: AtomicU64,
+    /// Reservations that were ever made here.
+    pub(super) requests: AtomicU64,
     /// By budget of money.
     paces: Mutex<Vec<(Quota, Pace)>>,
 }
@@ -71,7 +73,8 @@ impl Cell {
                 }
             };
             let pace = &mut paces[at].1;
-            pace.observe(now.instant, now.unix_ms, &period, known.slice.spent(), known.limit);
+            let requests = self.pacing.requests.load(Ordering::Relaxed);
+            pace.observe((now.instant, now.unix_ms), &period, (known.slice.spent(), known.limit), requests);
             dearest = dearest.max(pace.lambda());
         }
         self.pacing.lambda.store(dearest.to_bits(), Ordering::Relaxed);
