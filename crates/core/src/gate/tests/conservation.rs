@@ -69,7 +69,14 @@ fn op(wild: bool) -> impl Strategy<Value = Op> {
 impl Truth {
     fn new(processes: usize) -> Self {
         let world = World::new(processes, &[(USD, 4_000), (TOKENS, 900)]);
-        Self { world, killed: Vec::new(), most: 4_000, lowered: false, forgotten: Amounts::default(), mistaken: Amounts::default() }
+        Self {
+            world,
+            killed: Vec::new(),
+            most: 4_000,
+            lowered: false,
+            forgotten: Amounts::default(),
+            mistaken: Amounts::default(),
+        }
     }
 
     fn step(&mut self, at: usize, op: &Op) {

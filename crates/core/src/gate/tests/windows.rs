@@ -145,7 +145,8 @@ fn a_limit_below_what_is_spent_closes_at_once_and_nothing_wraps() {
 
 #[test]
 fn a_limit_of_nothing_refuses_everything() {
-    let quotas = [DAY, Quota::Tokens(Window::Week), Quota::RequestsPerMinute, Quota::TokensPerMinute, Quota::Concurrency];
+    let quotas =
+        [DAY, Quota::Tokens(Window::Week), Quota::RequestsPerMinute, Quota::TokensPerMinute, Quota::Concurrency];
     for quota in quotas {
         let mut world = World::new(1, &[(quota, 0)]);
         let refused = world.admit(0, Amounts { concurrency: 1, ..usd(1) }).expect_err("nothing is allowed");

@@ -235,9 +235,8 @@ impl World {
 
     pub(super) fn standing(&self, quota: Quota) -> Standing {
         let limit = self.limits.of(quota).unwrap_or(0);
-        self.book(quota).map_or(Standing { free: limit, ..Standing::default() }, |b| {
-            b.standing(quota.kind(), limit, self.store_ms)
-        })
+        self.book(quota)
+            .map_or(Standing { free: limit, ..Standing::default() }, |b| b.standing(quota.kind(), limit, self.store_ms))
     }
 
     fn id(&self, quota: Quota) -> String {
