@@ -1,10 +1,11 @@
 //! `waypost check FILE`: what `serve` runs first. Errors and warnings are its result, so they go to stdout.
 
 use super::{Failure, print};
+use crate::control::{Control, Missing};
 use crate::reload::today;
 use crate::snapshot::Snapshot;
 use std::path::Path;
-use waypost_core::config;
+use waypost_core::config::{self, Config};
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let shown = file.display();
@@ -21,7 +22,18 @@ pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let lines: String = lines.collect();
     let models = parsed.config.registry.model_ixs().len();
     let count = warnings.len();
+    if let Some(refusal) = listen_refusal(&parsed.config) {
+        return Err(vec![format!("{shown}: server.listen: {refusal}")]);
+    }
     Snapshot::build(parsed.config, None)
         .map_err(|errors| errors.iter().map(|e| format!("{shown}: {e}")).collect::<Failure>())?;
     print(&format!("{lines}{shown}: ok ({models} models, {count} warnings)\n"))
+}
+
+/// Why `serve` would not listen where the configuration says: no key is in it, and none is stored.
+fn listen_refusal(config: &Config) -> Option<&'static str> {
+    let server = &config.server;
+    let refusal = config::listen_refusal(server.listen, server.auth, !config.keys.is_empty())?;
+    let has_stored = Control::open(&config.storage, Missing::Refuse).is_ok_and(|c| !c.stored().keys.is_empty());
+    (!has_stored).then_some(refusal)
 }

@@ -10,6 +10,7 @@ mod durability;
 mod errors;
 mod gateway;
 mod http;
+mod keys;
 mod postgres;
 mod reload;
 mod secrets;
