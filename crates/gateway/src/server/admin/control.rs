@@ -26,11 +26,11 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// `/admin/keys` and all below it; `rest` is what follows.
     pub(super) async fn keys(&self, rest: &str, unread: &mut Option<Incoming>) -> Result<Reply, Error> {
-        let (config, stored, now) = (&self.snapshot.config, self.state.control.stored(), crate::clock::unix_ms());
+        let (config, now) = (&self.snapshot.config, crate::clock::unix_ms());
         let method = self.method();
         if rest.is_empty() {
             return match *method {
-                Method::GET => Ok(reply(StatusCode::OK, &key_list(config, &stored, now))),
+                Method::GET => Ok(reply(StatusCode::OK, &key_list(config, &*self.state.control.latest().await, now))),
                 Method::POST => self.change(StatusCode::CREATED, Command::CreateKey(self.json(unread).await?)).await,
                 _ => Err(self.no_such_path()),
             };
@@ -45,7 +45,7 @@ impl Asked<'_> {
         }
         let id = percent_decoded(path);
         match *method {
-            Method::GET => key_shown(config, &stored, &id, now)
+            Method::GET => key_shown(config, &*self.state.control.latest().await, &id, now)
                 .map(|key| reply(StatusCode::OK, &key))
                 .map_err(|refused| told(ChangeError::Refused(refused))),
             Method::PATCH => {
@@ -63,7 +63,7 @@ impl Asked<'_> {
         let query = self.head.uri.query().unwrap_or("");
         let in_path = rest.strip_prefix('/').filter(|scope| !scope.is_empty()).map(percent_decoded);
         if *method == Method::GET && in_path.is_none() {
-            let stored = self.state.control.stored();
+            let stored = self.state.control.latest().await;
             return Ok(reply(StatusCode::OK, &limit_list(&self.snapshot.config, &stored)));
         }
         if !matches!(*method, Method::PUT | Method::DELETE) {
