@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
+use std::sync::Mutex;
+use std::time::Duration;
 use waypost::live::LiveView;
 use waypost::snapshot::Snapshot;
 use waypost_bench::{message_event, stream};
@@ -10,6 +12,7 @@ use waypost_core::config;
 use waypost_core::dialect::gate::StreamGate;
 use waypost_core::dialect::{ReplyContext, openai};
 use waypost_core::expr::Headers;
+use waypost_core::gate::{self, Amounts, Book, Limits, Quota, Scope, ScopeId, Window};
 use waypost_core::hints::Hints;
 use waypost_core::profile::{Declared, Profile, profile};
 use waypost_core::registry::{Dialect, Tokenizer};
@@ -152,5 +155,41 @@ fn path(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, request, count, pass, path);
+/// A scope whose slices are leased for long: dollars and tokens a day, requests a minute.
+fn limited(id: ScopeId) -> Mutex<Scope> {
+    let mut limits = Limits::default();
+    let quotas = [Quota::Usd(Window::Day), Quota::Tokens(Window::Day), Quota::RequestsPerMinute];
+    quotas.iter().for_each(|quota| limits.set(*quota, Some(1 << 60)));
+    let mut scope = Scope::new(id, limits, jiff::tz::TimeZone::UTC, NOW.unix_ms);
+    scope.look(NOW.instant);
+    for due in scope.due(NOW.instant, NOW.unix_ms, true) {
+        let terms = scope.terms(&due.part, due.limit, 15_000);
+        let ask = gate::Ask { idle: false, ..due.ask.clone() };
+        let grant = Book::opened(1, 0).exchange(&terms, NOW.unix_ms, "bench", &ask);
+        scope.answered(&due.part, &due.ask, grant, NOW.instant + Duration::from_secs(3600));
+    }
+    Mutex::new(scope)
+}
+
+/// What a request pays for its budgets: four scopes, as a gateway locks and settles them. Nobody else wants them, and no
+/// slice is short.
+fn budgets(c: &mut Criterion) {
+    let names = [ScopeId::Global, ScopeId::Team("a".into()), ScopeId::Key("k".into()), ScopeId::Model("m".into())];
+    let scopes = names.map(limited);
+    let need = Amounts { usd: 2_000_000, tokens: 5_000, requests: 1, concurrency: 1 };
+    let used = Amounts { usd: 400_000, tokens: 900, ..need };
+    c.bench_function("gate: reserve and settle in four scopes", |b| {
+        b.iter(|| {
+            let lock = |scope| Mutex::lock(scope).expect("nobody panics");
+            let mut locked: Vec<_> = scopes.iter().map(|scope| (lock(scope), black_box(need))).collect();
+            let held = gate::reserve(&mut locked, NOW, NOW.instant).expect("there is room");
+            drop(locked);
+            for (scope, held) in scopes.iter().zip(&held) {
+                lock(scope).settle(held, black_box(&used), NOW.unix_ms);
+            }
+        });
+    });
+}
+
+criterion_group!(benches, request, count, pass, path, budgets);
 criterion_main!(benches);

@@ -9,7 +9,7 @@ use crate::gate::{Driver, Gate, History};
 use crate::keys::Keyring;
 use crate::server::{self, Handle};
 use crate::snapshot::Snapshot;
-use crate::store::{Ledger, LedgerOptions};
+use crate::store::{Ledger, LedgerOptions, Reader};
 use crate::upstream::{Pool, Tls};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use waypost_core::config::{self, Config};
+use waypost_core::gate::Quota;
 use waypost_core::health::BreakerEvent;
 use waypost_core::registry::EndpointIx;
 use waypost_core::retry::RetryBudget;
@@ -37,6 +38,8 @@ pub struct State {
     pub gate: Arc<Gate>,
     /// The thread that leases them.
     gate_driver: Mutex<Driver>,
+    /// Where they are kept; for reading how they stand.
+    books: Mutex<Books>,
     /// Places.
     pub admission: Arc<Admission>,
     /// What bounds repeats.
@@ -158,6 +161,11 @@ impl State {
         self.breaker_log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// A handle of its own to the store of budgets, for reading.
+    pub(crate) fn books(&self) -> Books {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).another()
+    }
+
     /// Gives back what is leased of budgets. Blocks for two seconds at most.
     pub(crate) fn close_gate(&self) {
         self.gate_driver.lock().unwrap_or_else(PoisonError::into_inner).close();
@@ -210,13 +218,14 @@ impl App {
         let gate = Gate::new(clock);
         let keyring = derive(&gate, &snapshot.config, &stored);
         let holder = format!("{id_prefix:016x}");
-        let history = history(&snapshot.config.storage);
+        let (history, reading) = (history(&ledger), books.another());
         let driver = Driver::start(gate.clone(), books, history, holder, RandomState::new().hash_one(id_prefix))?;
         let state = Arc::new(State {
             snapshot: ArcSwap::from_pointee(snapshot),
             clock,
             gate,
             gate_driver: Mutex::new(driver),
+            books: Mutex::new(reading),
             ledger,
             admission: Arc::default(),
             retry_budget: RetryBudget::default(),
@@ -253,6 +262,10 @@ fn derive(gate: &Gate, config: &Config, stored: &Stored) -> Keyring {
 }
 
 /// What the ledger says was spent of a budget before its book was opened.
-fn history(_storage: &waypost_core::config::Storage) -> History {
-    Arc::new(|_, _, _| Ok(0))
+fn history(ledger: &Ledger) -> History {
+    let place = ledger.place().clone();
+    Arc::new(move |scope, quota, since_ms| {
+        let (usd, tokens) = Reader::at(&place).and_then(|r| r.spent(scope, since_ms)).map_err(|e| e.to_string())?;
+        Ok(if matches!(quota, Quota::Usd(_)) { usd } else { tokens })
+    })
 }

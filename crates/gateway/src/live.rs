@@ -92,6 +92,13 @@ impl Live for LiveView<'_> {
         })
     }
 
+    fn lambda(&self, place: Place) -> Option<f64> {
+        let (gate, config) = (self.gate.as_ref()?, &self.snapshot.config);
+        let route = place.route.map(|r| &*config.routes[r].name);
+        let stage = place.stage.map(|s| &*config.stages[s].name);
+        gate.gate.view().pacer(route, stage)?.lambda()
+    }
+
     fn room(&self, place: Place, model: ModelIx, need: &Amounts) -> Result<(), Box<Exceeded>> {
         let Some(gate) = &self.gate else { return Ok(()) };
         let view = gate.gate.view();

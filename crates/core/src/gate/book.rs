@@ -163,6 +163,8 @@ pub struct Grant {
     pub settling: bool,
     /// Unspent lease that it should aim for.
     pub target: u64,
+    /// So much spent and not reported is worth an exchange of its own.
+    pub step: u64,
     /// What nobody has spent or leased.
     pub free: u64,
     /// What all have spent, charges of expired leases included.
@@ -232,6 +234,7 @@ impl Book {
             lasts: (terms.kind != Kind::Budget).then(|| Duration::from_millis(terms.ttl_ms.unsigned_abs())),
             settling,
             target,
+            step: (terms.limit / terms.kind.parts()).max(1),
             free: free.saturating_sub(mine.leased),
             ..Grant::default()
         };

@@ -193,6 +193,17 @@ pub enum OnExhausted {
     Queue,
 }
 
+impl OnExhausted {
+    /// As in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Clamp => "clamp",
+            Self::Queue => "queue",
+        }
+    }
+}
+
 /// The limits of one scope. Amounts are in a quota's own units (nano-US-dollars, tokens, requests).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {

@@ -8,16 +8,20 @@
 //! For every budget, at every moment: spent + reserved + leased and unspent + free = limit. What a provider bills beyond
 //! a reservation is charged all the same, and is the only way over a limit.
 
+mod amounts;
 mod book;
 mod limits;
+mod pace;
 mod period;
 mod scope;
 mod slice;
 #[cfg(test)]
 mod tests;
 
+pub use amounts::{Amounts, Bound, Exceeded, Held};
 pub use book::{Ask, BUCKET_MS, Book, Grant, Kind, Standing, Terms, bucket};
 pub use limits::{LimitChange, Limits, OnExhausted, Quota, ScopeId, THRESHOLDS, Window};
+pub use pace::Pace;
 pub use period::Period;
-pub use scope::{Amounts, Bound, Due, Exceeded, Held, Known, Part, Scope, Verdict, reserve};
+pub use scope::{Due, Known, Part, Scope, Verdict, reserve};
 pub use slice::{FRESH, Room, Slice};

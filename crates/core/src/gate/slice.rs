@@ -113,7 +113,7 @@ impl Slice {
         self.curious |= self.answered.is_none_or(|at| at < since);
     }
 
-    /// Whether an exchange is worth making now: someone waits, the headroom runs low, or, at a `tick`, there is something to
+    /// Whether an exchange is worth making now: someone waits, the headroom runs low, much is unreported, or, at a `tick`, there is something to
     /// report, to return or to renew.
     pub fn is_due(&self, now: Instant, tick: bool) -> bool {
         if self.asking.is_some() {
@@ -125,7 +125,9 @@ impl Slice {
         let surplus = self.outstanding().saturating_sub(self.reserved);
         let unreported = self.unsure || self.settled != self.reported || surplus > self.grant.target;
         let renew = (self.reserved > 0 || surplus > 0) && now >= self.renew_at;
-        (wanted && !self.grant.settling) || low || (tick && (wanted || unreported || renew))
+        // What a crash would lose stays small.
+        let behind = !self.unsure && self.grant.step > 0 && self.settled.abs_diff(self.reported) >= self.grant.step;
+        (wanted && !self.grant.settling) || low || behind || (tick && (wanted || unreported || renew))
     }
 
     /// Begins an exchange. Headroom above the target is given up at once, so that no request takes it meanwhile.

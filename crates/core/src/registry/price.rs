@@ -86,7 +86,8 @@ impl Price {
         let dearest = |rates: &[Option<i64>]| i128::from(rates.iter().copied().flatten().max().unwrap_or(0).max(0));
         let inputs = dearest(&[Some(self.input), self.cache_read, self.cache_write]).max(dearest(&long_inputs));
         let outputs = dearest(&[Some(self.output), self.reasoning, long_output]);
-        NanoUsd(divided(i128::from(input) * inputs + i128::from(output) * outputs + 999_999))
+        let micro = (i128::from(input) * inputs).saturating_add(i128::from(output) * outputs);
+        NanoUsd(divided(micro.saturating_add(999_999)))
     }
 
     /// Tokens times rates, in nano-dollars per million.

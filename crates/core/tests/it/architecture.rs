@@ -86,7 +86,7 @@ const GATEWAY: Rows = &[
         ],
     ),
     ("reload", &["clock", "snapshot"]),
-    ("server", &["clock", "control", "error", "keys", "proxy", "reload", "snapshot", "store"]),
+    ("server", &["clock", "control", "error", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
     ("app", &["admission", "books", "clock", "control", "gate", "keys", "server", "snapshot", "store", "upstream"]),
     ("cli", &["app", "clock", "control", "error", "proxy", "reload", "server", "snapshot", "store", "upstream"]),
     ("main", &["cli"]),

@@ -202,11 +202,15 @@ async fn within<T>(
 /// A book as a store gave it.
 fn parse(store: &str, id: &str, version: i64, body: &[u8]) -> Result<Stored, StoreAway> {
     let wrong = |what: String| away(store, format!("the book `{}` cannot be read: {what}", id.escape_debug()));
-    let version = match u64::try_from(version) {
-        Ok(version @ 1..=MAX_VERSION) => version,
-        _ => return Err(wrong(format!("its version is {version}"))),
+    let Ok(version @ 1..=MAX_VERSION) = u64::try_from(version) else {
+        return Err(wrong(format!("its version is {version}")));
     };
-    let book = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+    // Any list or object of other things could be read as an empty book; ours always has accounts.
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+    if value.get("accounts").is_none() {
+        return Err(wrong("it has no accounts".to_owned()));
+    }
+    let book = serde_json::from_value(value).map_err(|e| wrong(e.to_string()))?;
     Ok(Stored { version, book })
 }
 

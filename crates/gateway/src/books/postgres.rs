@@ -20,6 +20,9 @@ pub struct Postgres {
     swept: Option<Instant>,
 }
 
+/// A name, and the book of that name where there is one.
+type Found = (String, Option<Stored>);
+
 /// So often books that nobody needs are deleted.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -169,7 +172,7 @@ impl Postgres {
     }
 
     /// The rows as books, and the clock, which stands in each of them. A single row without a name: there are none.
-    fn found(&self, rows: &[Row]) -> Result<(Vec<(String, Option<Stored>)>, i64), StoreAway> {
+    fn found(&self, rows: &[Row]) -> Result<(Vec<Found>, i64), StoreAway> {
         let refused = |e| self.refused(e);
         let first = rows.first().ok_or_else(|| away(&self.name, "it gave no answer"))?;
         let now_ms = first.try_get(0).map_err(refused)?;
@@ -200,7 +203,7 @@ impl Postgres {
         let asking = async {
             let session = match present {
                 Some(session) => session,
-                None => connect(server).await.map_err(|e| away(name, e))?,
+                None => Box::pin(connect(server)).await.map_err(|e| away(name, e))?,
             };
             let begin =
                 format!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}", limit.as_millis());

@@ -123,12 +123,16 @@ impl Redis {
     ) -> Result<T, StoreAway> {
         let (name, client, limit) = (self.name.as_str(), &self.client, self.timeout * patience);
         let present = self.connection.take();
+        let is_new = present.is_none();
         let calling = async {
             let connection = match present {
                 Some(connection) => connection,
-                None => connect(client).await.map_err(|e| refused(name, client, &e))?,
+                None => Box::pin(connect(client)).await.map_err(|e| refused(name, client, &e))?,
             };
             let mut link = Link { name, client, connection };
+            if is_new {
+                link.warn_of_evictions().await?;
+            }
             let result = call(&mut link).await?;
             Ok((result, link.connection))
         };
@@ -169,6 +173,31 @@ impl Link<'_> {
         let time = answers.next().unwrap_or_default();
         let now_ms = clock(&time).ok_or_else(|| self.nonsense("TIME", &time))?;
         Ok((answers.collect(), now_ms))
+    }
+
+    /// A server that makes room by forgetting keys forgets what was spent.
+    async fn warn_of_evictions(&mut self) -> Result<(), StoreAway> {
+        let mut info = Cmd::new();
+        info.arg("INFO").arg("memory");
+        // Where the account may not ask, there is nothing to say.
+        let told = match info.query_async::<Value>(&mut self.connection).await {
+            Ok(Value::BulkString(text)) => text,
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_io_error() => return Err(refused(self.name, self.client, &error)),
+            Err(_) => return Ok(()),
+        };
+        let told = String::from_utf8_lossy(&told);
+        let value = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let policy = value("maxmemory_policy:").unwrap_or("noeviction");
+        if policy != "noeviction" && value("maxmemory:").is_some_and(|bytes| bytes != "0") {
+            tracing::warn!(
+                store = self.name,
+                policy,
+                "this Redis forgets keys when its memory is full, and with them what was spent: set \
+                 `maxmemory-policy noeviction`"
+            );
+        }
+        Ok(())
     }
 
     /// Names of books that begin so, in order.

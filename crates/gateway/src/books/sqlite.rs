@@ -67,7 +67,8 @@ impl Sqlite {
             let now_ms = unix_ms();
             let refused = |e| away(&open.name, e);
             let sql = "SELECT version, body, id FROM budget_books WHERE expires_ms > ?1 \
-                       AND substr(CAST(id AS BLOB), 1, length(CAST(?2 AS BLOB))) = CAST(?2 AS BLOB) ORDER BY id LIMIT ?3";
+                       AND (?2 = '' OR substr(CAST(id AS BLOB), 1, length(CAST(?2 AS BLOB))) = CAST(?2 AS BLOB)) \
+                       ORDER BY id LIMIT ?3";
             let mut statement = open.conn.prepare_cached(sql).map_err(refused)?;
             let found = statement
                 .query_map(params![now_ms, prefix, LISTING.1 as i64], |row| Ok((row.get(2)?, raw(row)?)))

@@ -6,9 +6,10 @@ mod world;
 
 use super::*;
 use crate::clock::unix_ms;
-use crate::store::postgres;
-use std::collections::BTreeSet;
+use crate::store::{postgres, sqlite::Location};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use waypost_core::gate::Kind;
 use waypost_core::units::Secret;
 
@@ -36,7 +37,10 @@ impl Store {
 
     fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::Sqlite(folder.path().join("budgets.db"));
+        let path = folder.path().join("budgets.db");
+        // As the ledger does.
+        drop(Location::File(path.clone()).open_writer().unwrap());
+        let storage = Storage::Sqlite(path);
         Self { books: Books::open_with(&storage, None, PATIENT).unwrap(), place: Place::File(folder) }
     }
 
@@ -188,31 +192,38 @@ async fn races_lose_nothing(mut store: Store) {
 }
 
 async fn new_books_are_made_once(store: Store) {
-    for round in 0..20 {
-        let making = (0..6).map(|task: u64| {
-            let mut books = store.books.another();
-            tokio::spawn(async move {
-                let mut order: Vec<u64> = (0..4).collect();
-                order.rotate_left(task as usize % 4);
-                let changes: Vec<_> = order.iter().map(|n| change(&format!("{round}/{n}"), 0, task + 1)).collect();
+    const ROUNDS: u64 = 20;
+    let together = Arc::new(tokio::sync::Barrier::new(6));
+    let making = (1..=6).map(|by: u64| {
+        let (mut books, together) = (store.books.another(), together.clone());
+        tokio::spawn(async move {
+            let mut results = Vec::new();
+            for round in 0..ROUNDS {
+                let mut ids: Vec<String> = (0..4).map(|n| format!("{round}/{n}")).collect();
+                ids.rotate_left(by as usize % 4);
+                let changes: Vec<_> = ids.iter().map(|id| change(id, 0, by)).collect();
+                together.wait().await;
                 let (swapped, _) = books.swap(&changes).await.unwrap();
-                swapped.into_iter().zip(order).map(|(swapped, n)| (n, task + 1, swapped)).collect::<Vec<_>>()
-            })
-        });
-        let making: Vec<_> = making.collect();
-        let mut results = Vec::new();
-        for task in making {
-            results.extend(task.await.unwrap());
+                results.extend(ids.into_iter().zip(swapped).map(|(id, swapped)| (id, by, swapped)));
+            }
+            results
+        })
+    });
+    let making: Vec<_> = making.collect();
+    let mut by_book: BTreeMap<String, Vec<(u64, Swapped)>> = BTreeMap::new();
+    for task in making {
+        for (id, by, swapped) in task.await.unwrap() {
+            by_book.entry(id).or_default().push((by, swapped));
         }
-        for n in 0..4 {
-            let of_book: Vec<_> = results.iter().filter(|(of, ..)| *of == n).collect();
-            let made: Vec<u64> =
-                of_book.iter().filter(|(.., s)| matches!(s, Swapped::Done(_))).map(|(_, by, _)| *by).collect();
-            assert_eq!(made.len(), 1, "{round}/{n} was made by {made:?}");
-            for (.., swapped) in of_book {
-                if let Swapped::Changed(stored) = swapped {
-                    assert_eq!(spent(&stored.book), made[0], "what is there is told");
-                }
+    }
+    assert_eq!(by_book.len() as u64, 4 * ROUNDS);
+    for (id, results) in by_book {
+        let is_made = |(by, swapped): &(u64, Swapped)| matches!(swapped, Swapped::Done(_)).then_some(*by);
+        let made: Vec<u64> = results.iter().filter_map(is_made).collect();
+        assert_eq!(made.len(), 1, "{id} was made by {made:?}");
+        for (_, swapped) in results {
+            if let Swapped::Changed(stored) = swapped {
+                assert_eq!(spent(&stored.book), made[0], "what is there is told");
             }
         }
     }

@@ -115,6 +115,7 @@ impl Exchange {
             }
             if ticked {
                 self.gate.charge_forgotten();
+                self.gate.observe_paces();
                 self.gate.forget_idle();
                 self.forget();
             }

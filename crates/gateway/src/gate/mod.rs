@@ -2,12 +2,16 @@
 //! their slices with the store. What fits is the core's to say (`waypost_core::gate`); here are the locks and the waiting.
 
 mod driver;
+mod pacing;
 mod reservation;
+mod status;
 mod view;
 
 pub use driver::{Driver, History};
+pub use pacing::PaceStatus;
 pub use reservation::{Admitted, Allowed, Reservation};
-pub use view::{Belongs, Overrides, View};
+pub use status::{BudgetStatus, ScopeStatus, status};
+pub use view::{Belongs, Overrides, View, limits};
 
 use crate::clock::Clock;
 use arc_swap::ArcSwap;
@@ -58,6 +62,8 @@ pub struct Cell {
     output: AtomicBool,
     /// The operator wants cheap candidates from here on.
     clamped: AtomicBool,
+    /// What λ is here, where some policy is paced by this scope's money.
+    pacing: pacing::Pacing,
 }
 
 /// The last exchange with the store.
@@ -255,6 +261,7 @@ impl Gate {
             self.wake.notify_one();
         }
         let held = held?;
+        cells.iter().for_each(|(cell, _)| drop(cell.pacing.requests.fetch_add(1, Ordering::Relaxed)));
         let held = cells.into_iter().map(|(cell, _)| cell.clone()).zip(held).collect();
         Ok(Reservation::new(self.clone(), held, deadline))
     }
@@ -288,6 +295,12 @@ impl Gate {
             *wait = Some(cell.lock().wait_for(&need, since, *wait));
             self.queue(cell);
         }
+        self.wake.notify_one();
+    }
+
+    /// Has the exchange look at a scope before its next tick.
+    fn look_at(&self, cell: &Arc<Cell>) {
+        self.queue(cell);
         self.wake.notify_one();
     }
 
@@ -346,6 +359,7 @@ impl Cell {
             money: flag(),
             output: flag(),
             clamped: flag(),
+            pacing: pacing::Pacing::default(),
             scope: Mutex::new(scope),
         };
         cell.read(&cell.lock());
@@ -370,6 +384,12 @@ impl Cell {
     /// Whether money is limited here.
     pub fn limits_money(&self) -> bool {
         self.money.load(Ordering::Relaxed)
+    }
+
+    /// Whether money is limited over a window.
+    pub fn has_budget(&self) -> bool {
+        let scope = self.lock();
+        gate::Window::ALL.iter().any(|w| scope.limits().of(Quota::Usd(*w)).is_some())
     }
 
     /// Whether output is to be capped here.

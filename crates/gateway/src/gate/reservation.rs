@@ -105,7 +105,13 @@ impl Outstanding {
     fn end(self, gate: &Gate, used: impl Fn(&Held) -> Amounts) {
         let now = gate.now();
         for (cell, held) in &self.held {
-            cell.lock().settle(held, &used(held), now.unix_ms);
+            let mut scope = cell.lock();
+            scope.settle(held, &used(held), now.unix_ms);
+            let low = scope.is_low(now.instant);
+            drop(scope);
+            if low {
+                gate.look_at(cell);
+            }
         }
     }
 }

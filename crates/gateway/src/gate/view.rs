@@ -71,6 +71,21 @@ impl View {
         if self.models.is_empty() { None } else { self.models.get(name) }
     }
 
+    /// The scope whose money paces a request that was put there: its route's, else its stage's, else the global one.
+    pub fn pacer(&self, route: Option<&str>, stage: Option<&str>) -> Option<&Arc<Cell>> {
+        let route = route.and_then(|name| self.routes.get(name));
+        let stage = stage.and_then(|name| self.stages.get(name));
+        [route, stage, self.global.as_ref()].into_iter().flatten().find(|cell| cell.has_budget())
+    }
+
+    /// The scopes that pace some policy.
+    fn paced(&self, config: &Config) -> Vec<Arc<Cell>> {
+        let routes = config.routes.iter().filter(|r| r.policy.pacing).map(|r| self.pacer(Some(&r.name), None));
+        let stages = config.stages.iter().filter(|s| s.policy.pacing).map(|s| self.pacer(None, Some(&s.name)));
+        let auto = config.auto.pacing.then(|| self.pacer(None, None));
+        routes.chain(stages).chain(auto).flatten().cloned().collect()
+    }
+
     fn insert(&mut self, id: &ScopeId, cell: Arc<Cell>) {
         let (map, name) = match id {
             ScopeId::Global => return self.global = Some(cell),
@@ -121,6 +136,10 @@ impl Gate {
             view.insert(&id, cell.clone());
             cells.insert(id, cell);
         }
+        let paced = view.paced(config);
+        for cell in cells.values() {
+            cell.pace(paced.iter().any(|p| Arc::ptr_eq(p, cell)));
+        }
         self.view.store(Arc::new(view));
     }
 
@@ -140,7 +159,7 @@ impl Gate {
 }
 
 /// The limits of every scope that has any.
-fn limits<'k>(config: &Config, keys: impl Iterator<Item = &'k Key>, overrides: &Overrides) -> HashMap<ScopeId, Limits> {
+pub fn limits<'k>(config: &Config, keys: impl Iterator<Item = &'k Key>, overrides: &Overrides) -> HashMap<ScopeId, Limits> {
     let gate = &config.gate;
     let mut all: HashMap<ScopeId, Limits> = HashMap::new();
     all.insert(ScopeId::Global, gate.global.clone());

@@ -182,7 +182,7 @@ fn simple(
 }
 
 /// Paths that exist, with the methods that they take; a path that ends in `/` stands for all below it, `*` for any text.
-const PATHS: [(&str, &str); 21] = [
+const PATHS: [(&str, &str); 22] = [
     ("/v1/chat/completions", "POST"),
     ("/v1/responses", "POST"),
     ("/v1/messages", "POST"),
@@ -194,6 +194,7 @@ const PATHS: [(&str, &str); 21] = [
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/admin/breakers", "GET, POST"),
+    ("/admin/budgets", "GET"),
     ("/admin/reload", "POST"),
     ("/admin/keys", "GET, POST"),
     ("/admin/keys/*/rotate", "POST"),

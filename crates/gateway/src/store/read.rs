@@ -7,6 +7,7 @@ use super::report::{By, Report};
 use super::{postgres, sqlite};
 use serde::Serialize;
 use waypost_core::config::Storage;
+use waypost_core::gate::ScopeId;
 use waypost_core::units::{NanoUsd, RequestId};
 
 /// Reads a ledger, from this process or another. Its calls block on the disk or the network: in async code, use
@@ -17,7 +18,7 @@ pub struct Reader(Backend);
 #[derive(Debug)]
 enum Backend {
     Sqlite(sqlite::Reader),
-    Postgres(postgres::Reader),
+    Postgres(Box<postgres::Reader>),
 }
 
 /// A request as the ledger has it.
@@ -119,11 +120,23 @@ impl Reader {
         }
     }
 
-    pub(super) fn at(place: &Place) -> Result<Self, LedgerError> {
+    pub(crate) fn at(place: &Place) -> Result<Self, LedgerError> {
         Ok(Self(match place {
             Place::Sqlite(location) => Backend::Sqlite(sqlite::Reader::open(location)?),
-            Place::Postgres(server) => Backend::Postgres(postgres::Reader::open(server)?),
+            Place::Postgres(server) => Backend::Postgres(Box::new(postgres::Reader::open(server)?)),
         }))
+    }
+
+    /// What the attempts of a scope's requests cost and used since a time: nano-US-dollars, and tokens in and out together.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn spent(&self, scope: &ScopeId, since_unix_ms: i64) -> Result<(u64, u64), LedgerError> {
+        let (usd, tokens) = match &self.0 {
+            Backend::Sqlite(reader) => reader.spent(scope, since_unix_ms)?,
+            Backend::Postgres(reader) => reader.spent(scope, since_unix_ms)?,
+        };
+        Ok((usd.max(0).unsigned_abs(), tokens.max(0).unsigned_abs()))
     }
 
     /// The newest `limit` requests, newest first, without attempts and decisions.

@@ -63,8 +63,7 @@ fn use_up(seed: u64, processes: usize, kill: bool, limit: u64) -> u64 {
     let mut ticked = 0;
     // Within one lease after the first refusal everywhere, the rest must have come free.
     while refused_for_ms < super::world::TTL_MS as u64 {
-        let now = world.standing(DAY);
-        if kill && killed == 0 && now.spent > limit / 2 {
+        if kill && killed == 0 && world.procs.iter().map(|p| p.spent.usd).sum::<u64>() > limit / 2 {
             let dead = world.kill(rng.below(world.procs.len()));
             killed = dead.spent.usd + dead.reserved(DAY);
         }
@@ -81,8 +80,8 @@ fn use_up(seed: u64, processes: usize, kill: bool, limit: u64) -> u64 {
                 served = true;
             }
         }
-        world.pass(20);
-        refused_for_ms = if served { 0 } else { refused_for_ms + 20 };
+        world.pass(50);
+        refused_for_ms = if served { 0 } else { refused_for_ms + 50 };
         if world.mono_ms / 1_000 > ticked {
             ticked = world.mono_ms / 1_000;
             (0..world.procs.len()).for_each(|p| world.exchange(p, true));

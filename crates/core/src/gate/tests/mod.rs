@@ -3,5 +3,6 @@
 mod conservation;
 mod crowd;
 mod rates;
+mod slices;
 mod windows;
 mod world;

@@ -58,7 +58,7 @@ fn each_constraint_excludes_with_its_reason_and_refuses_a_pin() {
             "",
             |_, r| r.hints.max_cost = Some(usd(0.01)),
             "no_price",
-            "its price is unknown, and a cost cap depends on it: set `price`",
+            "its price is unknown, and a budget or a cap depends on it: set `price`",
         ),
         (
             "latency: { first_token_ms: 1000, per_token_ms: 10 }",

@@ -2,8 +2,23 @@
 
 use super::*;
 
-const BODIES: &[&str] =
-    &["", "{", "[]", "null", "\"x\"", "{\"base\":-1}", "{\"base\":\"7\"}", "{\"accounts\":5}", "<html>", "{\"base\":7"];
+const BODIES: &[&str] = &[
+    "",
+    "{",
+    "[]",
+    "null",
+    "\"x\"",
+    "{}",
+    "{\"base\":7}",
+    "[7,0,{},0]",
+    "{\"accounts\":5}",
+    "{\"accounts\":{},\"base\":-1}",
+    "{\"accounts\":{},\"base\":\"7\"}",
+    "{\"accounts\":{\"h\":{\"settled\":1.5}}}",
+    "<html>",
+    "{\"accounts\":{}",
+];
+const GOOD: &str = "{\"accounts\":{}}";
 
 /// Each way to touch the book `a` fails, names it and the store, and leaves it as it is.
 async fn refuse(books: &mut Books, what: &str) {
@@ -39,7 +54,7 @@ async fn in_sqlite() {
         refuse(&mut store.books, body).await;
     }
     for version in [0, -1, i64::MIN, i64::MAX, 1 << 60] {
-        put(version, "{}");
+        put(version, GOOD);
         refuse(&mut store.books, &format!("version {version}")).await;
     }
     conn.execute_batch("DROP TABLE budget_books; CREATE TABLE budget_books (id, version, body, expires_ms)").unwrap();
@@ -69,7 +84,7 @@ async fn in_postgres() {
         refuse(&mut store.books, body).await;
     }
     for version in [0, -1, i64::MIN + 1, i64::MAX, 1 << 60] {
-        put(version, "{}");
+        put(version, GOOD);
         refuse(&mut store.books, &format!("version {version}")).await;
     }
     for (altered, value) in [("version TYPE text", "'x'"), ("body TYPE bytea USING NULL", "'x'")] {

@@ -1,6 +1,7 @@
 //! `/admin`: what an operator reads and does at run time. Reading never consumes anything.
 
 mod breakers;
+mod budgets;
 mod control;
 mod ledger;
 
@@ -57,6 +58,7 @@ async fn answer(
     }
     match (method.as_str(), path) {
         ("GET", "/admin/audit") => asked.audit().await,
+        ("GET", "/admin/budgets") => budgets::shown(state, snapshot).await,
         ("GET", "/admin/breakers") => Ok(reply(StatusCode::OK, &breakers::shown(state, snapshot))),
         ("POST", "/admin/breakers") => {
             guard::json(&head.headers)?;

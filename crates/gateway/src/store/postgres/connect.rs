@@ -4,6 +4,7 @@ use super::tls;
 use crate::store::error::{Fault, LedgerError};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
@@ -19,7 +20,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A database at a server. `Debug` and [`Server::name`] show host and database only.
 #[derive(Clone)]
 pub(crate) struct Server {
-    config: Config,
+    config: Arc<Config>,
     /// `None`: without TLS.
     tls: Option<MakeRustlsConnect>,
     name: String,
@@ -49,7 +50,7 @@ impl Server {
             _ => Some(tls::verified(root_cert.as_deref()).map_err(LedgerError::Url)?),
         };
         let name = name_of(&config);
-        Ok(Self { config, tls, name })
+        Ok(Self { config: Arc::new(config), tls, name })
     }
 
     /// Host and database, for messages.
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn names_hold_no_password() {
         for (url, name) in [
-            ("postgres://u:pass@h/d", "the Postgres database `d` at h"),
+            ("postgres://u:pass@h/d", "the Postgres database `d` at h:5432"),
             ("postgresql://u:pass%40@h:5433/d?sslmode=disable", "the Postgres database `d` at h:5433"),
             ("postgres:///d?host=/run/pg&user=u&password=pass", "the Postgres database `d` at /run/pg"),
         ] {

@@ -10,6 +10,7 @@ use crate::store::{StoredAttempt, StoredRequest};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::{Error, Row};
+use waypost_core::gate::ScopeId;
 use waypost_core::units::RequestId;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,6 +34,32 @@ impl Reader {
         let session = new.on_a_thread(async || schema::open_reader(server).await)?;
         new.keep(session);
         Ok(new)
+    }
+
+    pub(in crate::store) fn spent(&self, scope: &ScopeId, since_unix_ms: i64) -> Result<(i64, i64), LedgerError> {
+        let (filter, name, value) = match scope {
+            ScopeId::Global => ("$2 = '' AND $3 = ''", "", ""),
+            ScopeId::Team(n) => ("r.team = $2 AND $3 = ''", &**n, ""),
+            ScopeId::Key(n) => ("r.key = $2 AND $3 = ''", &**n, ""),
+            ScopeId::Stage(n) => ("r.stage = $2 AND $3 = ''", &**n, ""),
+            ScopeId::Route(n) => ("r.route = $2 AND $3 = ''", &**n, ""),
+            ScopeId::Model(n) => ("a.model = $2 AND $3 = ''", &**n, ""),
+            ScopeId::Tag(k, v) => (
+                "EXISTS (SELECT 1 FROM json_each_text(r.tags::json) t WHERE t.key = $2 AND t.value = $3)",
+                &**k,
+                &**v,
+            ),
+        };
+        let sql = format!(
+            "SELECT coalesce(sum(a.cost), 0)::bigint, coalesce(sum(a.input_tokens + a.output_tokens), 0)::bigint \
+             FROM requests r JOIN attempts a ON a.request = r.seq WHERE r.unix_ms >= $1 AND {filter}"
+        );
+        self.ask(async |session| {
+            let row =
+                within(&self.server, READ_TIMEOUT, session.query_one(&sql, &[&since_unix_ms, &name, &value])).await?;
+            let sums = || Ok((row.try_get(0)?, row.try_get(1)?));
+            sums().map_err(|e| self.server.explain(e))
+        })
     }
 
     pub(in crate::store) fn recent(&self, limit: usize) -> Result<Vec<StoredRequest>, LedgerError> {

@@ -81,16 +81,21 @@ impl Found {
 }
 
 async fn found(client: &Client) -> Result<Found, Error> {
-    if client.query_one("SELECT to_regclass('waypost_schema') IS NOT NULL", &[]).await?.try_get(0)? {
-        let row = client.query_one("SELECT version FROM waypost_schema", &[]).await?;
-        return Ok(Found::Version(row.try_get(0)?));
-    }
-    // Tables and views where ours would be, but for those of extensions.
-    let sql = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    // Tables and views where ours would be, but for those of extensions. One statement sees all of another gateway's
+    // migration or nothing; two would take what it has just made for somebody else's.
+    let sql = "SELECT to_regclass('waypost_schema') IS NOT NULL, \
+               EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT EXISTS \
                (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))";
-    let foreign: bool = client.query_one(sql, &[]).await?.try_get(0)?;
-    Ok(if foreign { Found::Foreign } else { Found::Nothing })
+    let row = client.query_one(sql, &[]).await?;
+    match (row.try_get(0)?, row.try_get(1)?) {
+        (true, _) => {
+            let row = client.query_one("SELECT version FROM waypost_schema", &[]).await?;
+            Ok(Found::Version(row.try_get(0)?))
+        }
+        (false, true) => Ok(Found::Foreign),
+        (false, false) => Ok(Found::Nothing),
+    }
 }
 
 /// Brings the database to the newest version. On an error nothing has changed.

@@ -8,6 +8,7 @@ use crate::store::tags::parse_tags;
 use crate::store::{StoredAttempt, StoredRequest};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use waypost_core::gate::ScopeId;
 use waypost_core::units::RequestId;
 
 const REQUEST_COLUMNS: &str = "seq, unix_ms, key, team, route, stage, level, strategy, class, task, \
@@ -24,6 +25,28 @@ pub(in crate::store) struct Reader {
 impl Reader {
     pub(in crate::store) fn open(location: &Location) -> Result<Self, LedgerError> {
         Ok(Self { conn: Mutex::new(location.open_reader()?), location: location.clone() })
+    }
+
+    pub(in crate::store) fn spent(&self, scope: &ScopeId, since_unix_ms: i64) -> Result<(i64, i64), LedgerError> {
+        let (filter, name, value) = match scope {
+            ScopeId::Global => ("?2 = '' AND ?3 = ''", "", ""),
+            ScopeId::Team(n) => ("r.team = ?2 AND ?3 = ''", &**n, ""),
+            ScopeId::Key(n) => ("r.key = ?2 AND ?3 = ''", &**n, ""),
+            ScopeId::Stage(n) => ("r.stage = ?2 AND ?3 = ''", &**n, ""),
+            ScopeId::Route(n) => ("r.route = ?2 AND ?3 = ''", &**n, ""),
+            ScopeId::Model(n) => ("k.model = ?2 AND ?3 = ''", &**n, ""),
+            ScopeId::Tag(k, v) => {
+                ("EXISTS (SELECT 1 FROM json_each(r.tags) t WHERE t.key = ?2 AND t.value = ?3)", &**k, &**v)
+            }
+        };
+        let sql = format!(
+            "SELECT coalesce(sum(a.cost), 0), coalesce(sum(a.input_tokens + a.output_tokens), 0) FROM attempts a \
+             JOIN attempt_kinds k ON k.id = a.kind JOIN requests_v r ON r.seq = a.seq >> {ATTEMPT_BITS} \
+             WHERE a.seq >= ?1 AND {filter}"
+        );
+        let since = since_unix_ms.max(0) << (SEQ_BITS + ATTEMPT_BITS);
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        self.conn().query_row(&sql, params![since, name, value], read).map_err(|e| self.location.explain(e))
     }
 
     pub(in crate::store) fn recent(&self, limit: usize) -> Result<Vec<StoredRequest>, LedgerError> {

@@ -139,12 +139,17 @@ impl Location {
 /// Brings a database from `version` to the newest, all steps in one transaction. On an error nothing has changed, and
 /// the version comes back with it.
 fn migrate(conn: &mut Connection, version: i64, steps: &[&str]) -> Result<(), (i64, rusqlite::Error)> {
-    let pending = usize::try_from(version).ok().and_then(|v| steps.get(v..)).unwrap_or_default();
-    if pending.is_empty() {
+    let pending = |version: i64| usize::try_from(version).ok().and_then(|v| steps.get(v..)).unwrap_or_default();
+    if pending(version).is_empty() {
         return Ok(());
     }
     let apply = |conn: &mut Connection| {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been quicker.
+        let pending = pending(tx.query_row("PRAGMA user_version", [], |row| row.get(0))?);
+        if pending.is_empty() {
+            return Ok(());
+        }
         for step in pending {
             tx.execute_batch(step)?;
         }
