@@ -171,7 +171,8 @@ impl Control {
     /// # Errors
     /// See [`ChangeError`].
     pub async fn change(&self, config: &Config, command: Command, actor: &str) -> Result<Value, ChangeError> {
-        let (answer, prepared) = self.begin(config, &self.latest().await, command, actor)?;
+        let stored = self.latest().await;
+        let (answer, prepared) = self.begin(config, &stored, command, actor)?;
         let after = tokio::time::timeout(ANSWER, answer).await;
         Ok(prepared.answer(after.map_err(|_| ChangeError::Silent)?.map_err(|_| ChangeError::Silent)??))
     }
