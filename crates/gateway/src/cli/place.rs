@@ -206,7 +206,8 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 pub(super) fn short(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        // What another program wrote into the storage must not steer the terminal.
+        Value::String(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
         Value::Array(items) => items.iter().map(short).collect::<Vec<_>>().join(","),
         Value::Object(members) => {
             let one = |(name, value): (&String, &Value)| match value {
