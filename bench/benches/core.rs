@@ -49,7 +49,7 @@ fn decided(snapshot: &Snapshot, body: &[u8], scan: &Scan, profile: &Profile, mod
         headers,
         exact_tokens: &|tokenizer| tokens::count_chat(body, scan, tokenizer),
     };
-    let live = LiveView { snapshot, now: NOW.instant };
+    let live = LiveView::new(snapshot, NOW.instant);
     decide(&snapshot.config, &ask, &live, NOW, &mut Rng::new(1))
 }
 

@@ -67,7 +67,7 @@ struct Current {
     estimated_input: u32,
     /// To be settled with what it uses.
     reservation: Option<Reservation>,
-    /// Output tokens that an answer that was not streamed may have, should nobody ever say.
+    /// Under a budget: output tokens that an answer that was not streamed may have had, should nobody ever say.
     unseen_output: u64,
     /// Whether the request went out: before that nothing can have been billed.
     sent: bool,
@@ -129,7 +129,6 @@ impl Account {
     /// An attempt begins.
     pub fn begin(&mut self, attempt: Attempt, ticket: Ticket, allowed: Allowed, now: Instant) {
         let candidate = &self.decision.candidates[attempt.candidate];
-        let expected = u64::from(candidate.estimate.output_tokens) * u64::from(self.profile.n.max(1));
         let silent = !self.profile.stream && !self.profile.embeddings;
         self.last = Some(attempt);
         self.current = Some(Current {
@@ -140,7 +139,7 @@ impl Account {
             price: candidate.price(&self.snapshot.config.registry).copied(),
             estimated_input: candidate.estimate.input_tokens,
             reservation: allowed.reservation,
-            unseen_output: if silent { allowed.most_output.unwrap_or(expected) } else { 0 },
+            unseen_output: if silent { allowed.most_output.unwrap_or(0) } else { 0 },
             sent: false,
             text_bytes: 0,
             usage: None,
@@ -327,7 +326,8 @@ fn settled_usage(current: &Current) -> (Usage, bool) {
     match current.usage {
         Some(usage) => (usage, false),
         None => {
-            // Of a whole answer that never came nothing is known: it may have been made, and billed, to the end.
+            // Of a whole answer that never came nothing is known: it may have been made, and billed, to the end. A budget
+            // counts on it.
             let seen = current.text_bytes.div_ceil(BYTES_PER_TOKEN);
             let output_tokens = if current.text_bytes == 0 { current.unseen_output } else { seen };
             (Usage { input_tokens: current.estimated_input.into(), output_tokens, ..Usage::default() }, true)

@@ -163,7 +163,7 @@ pub struct Grant {
     pub settling: bool,
     /// Unspent lease that it should aim for.
     pub target: u64,
-    /// So much spent and not reported is worth an exchange of its own.
+    /// So much spent and not reported is worth an exchange of its own; 0: none is, what is lost comes back.
     pub step: u64,
     /// What nobody has spent or leased.
     pub free: u64,
@@ -234,7 +234,7 @@ impl Book {
             lasts: (terms.kind != Kind::Budget).then(|| Duration::from_millis(terms.ttl_ms.unsigned_abs())),
             settling,
             target,
-            step: (terms.limit / terms.kind.parts()).max(1),
+            step: if terms.kind == Kind::Budget { (terms.limit / terms.kind.parts()).max(1) } else { 0 },
             free: free.saturating_sub(mine.leased),
             ..Grant::default()
         };

@@ -36,15 +36,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self {
-            lambda: LAMBDA.0,
-            last: None,
-            rate: 0.0,
-            plan: 0.0,
-            shape: [1.0; HOURS],
-            hour: (0, 0),
-            day: [0; HOURS],
-        }
+        Self { lambda: LAMBDA.0, last: None, rate: 0.0, plan: 0.0, shape: [1.0; HOURS], hour: (0, 0), day: [0; HOURS] }
     }
 }
 
@@ -62,7 +54,8 @@ impl Pace {
     /// Share of a budget that should be spent by now, 0 to 1.
     pub fn planned(&self, period: &Period, unix_ms: i64) -> f64 {
         let whole = self.weight(period.start_ms, period.end_ms, period);
-        self.weight(period.start_ms, unix_ms.clamp(period.start_ms, period.end_ms), period) / whole.max(f64::MIN_POSITIVE)
+        self.weight(period.start_ms, unix_ms.clamp(period.start_ms, period.end_ms), period)
+            / whole.max(f64::MIN_POSITIVE)
     }
 
     /// Takes note of what was spent so far in the window and of how many requests there ever were, and moves λ. To be called
@@ -149,7 +142,8 @@ mod tests {
             let count = requests as u64 + u64::from(rng.next_f64() < requests.fract());
             for _ in 0..count {
                 let value = |m: &&(f64, u64)| m.0 - pace.lambda() * (m.1 as f64 / 1e9);
-                let chosen = models.iter().filter(|m| spent + m.1 <= limit).max_by(|a, b| value(a).total_cmp(&value(b)));
+                let chosen =
+                    models.iter().filter(|m| spent + m.1 <= limit).max_by(|a, b| value(a).total_cmp(&value(b)));
                 let Some((q, cost)) = chosen else { continue };
                 spent += cost;
                 quality += q;

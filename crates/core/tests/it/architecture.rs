@@ -88,7 +88,13 @@ const GATEWAY: Rows = &[
     ("reload", &["clock", "snapshot"]),
     ("server", &["clock", "control", "error", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
     ("app", &["admission", "books", "clock", "control", "gate", "keys", "server", "snapshot", "store", "upstream"]),
-    ("cli", &["app", "clock", "control", "error", "proxy", "reload", "server", "snapshot", "store", "upstream"]),
+    (
+        "cli",
+        &[
+            "app", "books", "clock", "control", "error", "gate", "keys", "proxy", "reload", "server", "snapshot",
+            "store", "upstream",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 

@@ -90,7 +90,7 @@ on_every_store! {
 }
 
 fn change(id: &str, expected: u64, spent: u64) -> Change {
-    Change { id: id.to_owned(), expected, book: Book::opened(spent), keep_until_ms: unix_ms() + DAY_MS }
+    Change { id: id.to_owned(), expected, book: Book::opened(1, spent), keep_until_ms: unix_ms() + DAY_MS }
 }
 
 fn spent(book: &Book) -> u64 {
@@ -131,12 +131,12 @@ async fn what_is_swapped_in_is_read(mut store: Store) {
 
     let Swapped::Done(next) = swap(&mut store.books, change("a", stored[2].version, 8)).await else { unreachable!() };
     assert!(next > stored[2].version);
-    assert_eq!(read(&mut store.books, "a").await, Stored { version: next, book: Book::opened(8) });
+    assert_eq!(read(&mut store.books, "a").await, Stored { version: next, book: Book::opened(1, 8) });
 }
 
 async fn a_swap_that_comes_too_late_changes_nothing(mut store: Store) {
     let Swapped::Done(first) = swap(&mut store.books, change("a", 0, 1)).await else { unreachable!() };
-    let there = Stored { version: first, book: Book::opened(1) };
+    let there = Stored { version: first, book: Book::opened(1, 1) };
     for late in [0, 1, first - 1, first + 1, u64::MAX] {
         let changes = [change("new", 0, 5), change("a", late, 99), change("no", 3, 99)];
         let (swapped, _) = store.books.swap(&changes).await.unwrap();
@@ -233,7 +233,7 @@ async fn names_that_come_twice_are_taken_in_their_order(mut store: Store) {
     let (swapped, _) = store.books.swap(&[change("a", 0, 1), change("b", 0, 2), change("a", 0, 3)]).await.unwrap();
     assert_eq!(done(&swapped), [true, true, false]);
     let Swapped::Done(first) = swapped[0] else { unreachable!() };
-    assert_eq!(swapped[2], Swapped::Changed(Stored { version: first, book: Book::opened(1) }));
+    assert_eq!(swapped[2], Swapped::Changed(Stored { version: first, book: Book::opened(1, 1) }));
 
     let changes = [change("a", first + 9, 4), change("a", first, 5), change("a", first, 6), change("b", 0, 7)];
     let (swapped, _) = store.books.swap(&changes).await.unwrap();

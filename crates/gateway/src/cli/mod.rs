@@ -2,6 +2,7 @@
 //! 2 for wrong usage.
 
 mod audit;
+mod budget;
 mod check;
 pub mod demo;
 mod file;
@@ -75,6 +76,8 @@ enum Command {
     Key(key::KeyArgs),
     /// Limits changed at run time: set, unset, list
     Limit(limits::LimitArgs),
+    /// Budgets: how they stand, without consuming anything
+    Budget(budget::BudgetArgs),
     /// Who changed which key or limit, and when
     Audit(audit::AuditArgs),
     /// Simulated traffic through simulated models, with a report; then serve
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Key(args) => key::run(&args),
         Command::Limit(args) => limits::run(&args),
+        Command::Budget(args) => budget::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Demo(args) => demo::run(&args),
     };

@@ -2,7 +2,12 @@
 //! its admin API. Both give the same JSON.
 
 use super::{ConfigArg, Failure, file};
-use crate::control::{ChangeError, Command, Control, Missing, Refused, audit_list, key_list, key_shown, limit_list};
+use crate::books::Books;
+use crate::control::{
+    ChangeError, Command, Control, Missing, Refused, Stored, audit_list, key_list, key_shown, limit_list,
+};
+use crate::gate;
+use crate::keys::Keyring;
 use crate::upstream::{Call, Outgoing, Pool, Target};
 use bytes::Bytes;
 use clap::Args;
@@ -36,6 +41,7 @@ pub(super) enum Look<'a> {
     Key(&'a str),
     Limits,
     Audit(u32),
+    Budgets,
 }
 
 impl PlaceArgs {
@@ -56,6 +62,7 @@ impl PlaceArgs {
                 Look::Key(id) => format!("/admin/keys/{}", encoded(id)),
                 Look::Limits => "/admin/limits".to_owned(),
                 Look::Audit(limit) => format!("/admin/audit?limit={limit}"),
+                Look::Budgets => "/admin/budgets".to_owned(),
             };
             return self.remote(url, (Method::GET, path, Value::Null));
         }
@@ -68,6 +75,7 @@ impl PlaceArgs {
             }
             Look::Limits => Ok(limit_list(&config, &stored)),
             Look::Audit(limit) => control.audit_blocking(limit).map(|rows| audit_list(&rows)).map_err(lines),
+            Look::Budgets => budgets(&config, &stored, now),
         }
     }
 
@@ -111,6 +119,18 @@ impl PlaceArgs {
             }
         })
     }
+}
+
+/// How budgets stand, as their store has it.
+fn budgets(config: &Config, stored: &Stored, now_ms: i64) -> Result<Value, Failure> {
+    let keyring = Keyring::new(config, stored);
+    let limits = gate::limits(config, keyring.keys(), &stored.overrides());
+    let leases = config.leases.as_ref().map(|l| l.url.expose());
+    let mut books = Books::open(&config.storage, leases).map_err(|e| vec![e.to_string()])?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| vec![e.to_string()])?;
+    let scopes = runtime.block_on(gate::status(&limits, &config.time_zone, &mut books, now_ms));
+    Ok(serde_json::json!({"scopes": scopes.map_err(|e| vec![format!("the store of budgets: {e}")])?}))
 }
 
 /// The request that a command is.
@@ -206,7 +226,8 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 pub(super) fn short(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        // What another program wrote into the storage must not steer the terminal.
+        Value::String(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
         Value::Array(items) => items.iter().map(short).collect::<Vec<_>>().join(","),
         Value::Object(members) => {
             let one = |(name, value): (&String, &Value)| match value {

@@ -147,6 +147,13 @@ impl Control {
         self.shared.stored.load_full()
     }
 
+    /// What is stored now, whichever gateway has changed it; what was read last where the storage does not answer.
+    pub async fn latest(&self) -> Arc<Stored> {
+        // After each job it is looked.
+        let _ = tokio::time::timeout(ANSWER, self.ask(|_| ())).await;
+        self.stored()
+    }
+
     /// Whether the storage was read a short while ago: else what is known of it is not to be relied on.
     pub fn is_fresh(&self) -> bool {
         self.shared.age() < GOOD_FOR
@@ -164,7 +171,8 @@ impl Control {
     /// # Errors
     /// See [`ChangeError`].
     pub async fn change(&self, config: &Config, command: Command, actor: &str) -> Result<Value, ChangeError> {
-        let (answer, prepared) = self.begin(config, command, actor)?;
+        let stored = self.latest().await;
+        let (answer, prepared) = self.begin(config, &stored, command, actor)?;
         let after = tokio::time::timeout(ANSWER, answer).await;
         Ok(prepared.answer(after.map_err(|_| ChangeError::Silent)?.map_err(|_| ChangeError::Silent)??))
     }
@@ -174,7 +182,7 @@ impl Control {
     /// # Errors
     /// See [`ChangeError`].
     pub fn change_blocking(&self, config: &Config, command: Command, actor: &str) -> Result<Value, ChangeError> {
-        let (answer, prepared) = self.begin(config, command, actor)?;
+        let (answer, prepared) = self.begin(config, &self.stored(), command, actor)?;
         Ok(prepared.answer(answer.blocking_recv().map_err(|_| ChangeError::Silent)??))
     }
 
@@ -200,11 +208,12 @@ impl Control {
     fn begin(
         &self,
         config: &Config,
+        stored: &Stored,
         command: Command,
         actor: &str,
     ) -> Result<(oneshot::Receiver<Result<Option<Row>, ChangeError>>, Prepared), ChangeError> {
-        let (now, stored) = (crate::clock::unix_ms(), self.stored());
-        let (edit, prepared) = command.prepare(config, &stored, actor, now).map_err(ChangeError::Refused)?;
+        let now = crate::clock::unix_ms();
+        let (edit, prepared) = command.prepare(config, stored, actor, now).map_err(ChangeError::Refused)?;
         Ok((self.ask(move |backend| backend.edit(edit)), prepared))
     }
 

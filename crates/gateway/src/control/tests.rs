@@ -7,11 +7,7 @@ use waypost_core::config;
 
 fn configuration() -> Config {
     let text = "providers: { sim: { dialect: simulated } }\nmodels: { alpha: { endpoints: [{ provider: sim }] } }";
-    config::parse(text, &|_| None, crate_day()).unwrap().config
-}
-
-fn crate_day() -> jiff::civil::Date {
-    jiff::civil::date(2026, 1, 1)
+    config::parse(text, &|_| None, jiff::civil::date(2026, 1, 1)).unwrap().config
 }
 
 fn until(what: &str, holds: impl Fn() -> bool) {
@@ -30,13 +26,15 @@ fn shares(storage: &Storage) {
     assert_ne!(one.stored().pepper, Hash::default());
     let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = told.clone();
-    two.on_change(move || drop(count.fetch_add(1, std::sync::atomic::Ordering::SeqCst)));
+    two.on_change(move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    });
 
     let team = "x'); DELETE FROM client_keys; --";
     let made = one.change_blocking(&config, Command::CreateKey(json!({"id": "a", "team": team})), "cli").unwrap();
     assert_eq!(one.stored().keys.len(), 1, "a change is in force when it returns");
     until("the other one sees it", || two.stored().keys.len() == 1);
-    assert!(told.load(std::sync::atomic::Ordering::SeqCst) >= 1);
+    until("who listens is told", || told.load(std::sync::atomic::Ordering::SeqCst) >= 1);
     let secret = made["secret"].as_str().unwrap();
     assert_eq!(two.stored().keys[0].hash, hash(&two.stored().pepper, secret.as_bytes()));
     assert_eq!(two.stored().keys[0].terms["team"], team);

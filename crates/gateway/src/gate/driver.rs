@@ -178,8 +178,9 @@ impl Exchange {
         let unknown: Vec<String> =
             open.iter().filter(|p| !self.seen.contains_key(&p.id)).map(|p| p.id.clone()).collect();
         if !unknown.is_empty() {
+            let asked = self.gate.clock.instant();
             let (found, store_ms) = self.books.read(&unknown).await?;
-            self.gate.set_store_clock(self.gate.clock.instant(), store_ms);
+            self.gate.store_told(asked, store_ms);
             for (id, stored) in unknown.into_iter().zip(found) {
                 self.seen.insert(id, stored);
             }
@@ -232,8 +233,9 @@ impl Exchange {
             let turns = p.due.part.period.map_or(now.unix_ms, |period| period.end_ms);
             changes.push(Change { id: p.id.clone(), expected: stored.version, book, keep_until_ms: turns + KEEP_MS });
         }
+        let asked = self.gate.clock.instant();
         let (swapped, store_ms) = self.books.swap(&changes).await?;
-        self.gate.set_store_clock(self.gate.clock.instant(), store_ms);
+        self.gate.store_told(asked, store_ms);
         let renew = now.instant + ttl / 3;
         let mut left = Vec::new();
         for (((p, change), grant), swapped) in open.into_iter().zip(changes).zip(grants).zip(swapped) {
@@ -266,6 +268,10 @@ impl Exchange {
             } else if found.book.epoch() != seen.book.epoch() {
                 tracing::warn!(book = id, "the store has lost a book and has another one; both are put together");
                 found.book.restore(&seen.book);
+            } else if found.version < seen.version {
+                tracing::warn!(book = id, "the store was set back; a book is restored from what was seen");
+                found.book.restore(&seen.book);
+                found.book = found.book.reborn(self.rng.next_u64() | 1);
             }
         }
         self.seen.insert(id.to_owned(), found);

@@ -91,6 +91,9 @@ pub struct Event {
     pub limit: String,
 }
 
+/// A round trip to the store that is short enough to take its clock from.
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+
 /// Events kept for `/admin/budgets`.
 const EVENTS: usize = 256;
 
@@ -150,6 +153,18 @@ impl Gate {
         let instant = self.clock.instant();
         let since_origin = (instant.0 / 1_000_000) as i64;
         Now { instant, unix_ms: self.store_origin_ms.load(Ordering::Relaxed).saturating_add(since_origin) }
+    }
+
+    /// The store told its time in answer to what was asked at `asked`: in the middle of the way, as far as anybody knows.
+    /// A call that took long says less than what is known already.
+    fn store_told(&self, asked: Instant, store_ms: i64) {
+        let now = self.clock.instant();
+        let took = now.since(asked);
+        let middle = asked + took / 2;
+        let known = self.store_origin_ms.load(Ordering::Relaxed).saturating_add((middle.0 / 1_000_000) as i64);
+        if took < ROUND_TRIP || known.abs_diff(store_ms) > took.as_millis() as u64 {
+            self.set_store_clock(middle, store_ms);
+        }
     }
 
     fn set_store_clock(&self, at: Instant, store_ms: i64) {
@@ -261,7 +276,9 @@ impl Gate {
             self.wake.notify_one();
         }
         let held = held?;
-        cells.iter().for_each(|(cell, _)| drop(cell.pacing.requests.fetch_add(1, Ordering::Relaxed)));
+        for (cell, _) in &cells {
+            cell.pacing.requests.fetch_add(1, Ordering::Relaxed);
+        }
         let held = cells.into_iter().map(|(cell, _)| cell.clone()).zip(held).collect();
         Ok(Reservation::new(self.clone(), held, deadline))
     }

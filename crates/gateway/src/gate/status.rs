@@ -1,7 +1,7 @@
 //! How budgets stand, for people. Read from the store's books: nothing is consumed, leased or reported by it.
 
-use super::lock;
 use super::Gate;
+use super::lock;
 use crate::books::{Books, StoreAway};
 use serde::Serialize;
 use std::collections::HashMap;

@@ -159,7 +159,11 @@ impl Gate {
 }
 
 /// The limits of every scope that has any.
-pub fn limits<'k>(config: &Config, keys: impl Iterator<Item = &'k Key>, overrides: &Overrides) -> HashMap<ScopeId, Limits> {
+pub fn limits<'k>(
+    config: &Config,
+    keys: impl Iterator<Item = &'k Key>,
+    overrides: &Overrides,
+) -> HashMap<ScopeId, Limits> {
     let gate = &config.gate;
     let mut all: HashMap<ScopeId, Limits> = HashMap::new();
     all.insert(ScopeId::Global, gate.global.clone());

@@ -56,7 +56,7 @@ impl Run<'_> {
 
 impl Prepared {
     /// The limited scopes of this request, the model's left out.
-    pub(super) fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
+    pub fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
         let config = &self.snapshot.config;
         view.scopes(&Belongs {
             key: self.key.as_deref(),

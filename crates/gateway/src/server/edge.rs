@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use waypost_core::config::Key;
 use waypost_core::registry::{Dialect, ModelIx, Status};
 use waypost_core::route::explain;
@@ -151,7 +152,13 @@ pub(super) async fn route(
     let (head, body) = request.into_parts();
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
-    let (decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
+    let (mut decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
+    let scopes = prepared.scopes(&state.gate.view(), &decision);
+    if !scopes.is_empty() {
+        // What budgets leave is only known of those that were asked about lately.
+        state.gate.refresh(&scopes, Duration::from_millis(500)).await;
+        (decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
+    }
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
     Ok(reply(StatusCode::OK, &json!(explained)))

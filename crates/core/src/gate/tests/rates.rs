@@ -83,7 +83,10 @@ proptest! {
             }
             prop_assert!(most_in_a_minute(&uses) <= N, "{:?}", uses);
             let now = world.standing(Quota::RequestsPerMinute);
-            prop_assert_eq!(now.spent + now.reserved + now.leased + now.free, N);
+            let all = now.spent + now.reserved + now.leased + now.free;
+            // A use that is back by one clock, and given out again, may be reported once more by a slower one.
+            let agreed = world.procs.iter().all(|p| p.skew_ms == 0) && ops.iter().all(|(_, op)| !matches!(op, Op::Skew(_)));
+            prop_assert!(all == N || (all > N && !agreed), "{:?}", now);
         }
         // After a quiet minute all are there again, wherever they are asked for; what a killed process held counts as used
         // when its lease ends.

@@ -3,11 +3,13 @@
 
 mod constraints;
 mod explaining;
+mod gated;
 mod levels;
 mod strategies;
 
 use super::*;
 use crate::config::parse;
+use crate::gate::{Bound, OnExhausted, Quota, ScopeId, Window};
 use crate::health::{BreakerState, PRIOR_OUTPUT_TOKENS};
 use crate::units::{Instant, NanoUsd};
 use std::cell::Cell;
@@ -18,6 +20,11 @@ struct World {
     views: Vec<EndpointView>,
     factors: Vec<f32>,
     output: f32,
+    /// What the gate says of every candidate, and how much money it has room for.
+    gated: Gated,
+    room_usd: Option<u64>,
+    on_exhausted: OnExhausted,
+    lambda: Option<f64>,
 }
 
 const NOW: Now = Now { instant: Instant(1_000_000_000_000), unix_ms: 1_795_176_000_000 };
@@ -44,7 +51,8 @@ impl World {
         };
         let views = config.registry.endpoints.iter().map(view).collect();
         let factors = vec![1.0; config.registry.models.len()];
-        Self { views, factors, output: PRIOR_OUTPUT_TOKENS, config }
+        let (gated, room_usd, on_exhausted, lambda) = (Gated::default(), None, OnExhausted::Deny, None);
+        Self { views, factors, output: PRIOR_OUTPUT_TOKENS, gated, room_usd, on_exhausted, lambda, config }
     }
 
     /// Two providers and `rest`; models of names that no catalogue knows.
@@ -138,6 +146,29 @@ impl Live for World {
 
     fn expected_output(&self, _: ModelIx, _: Task) -> f32 {
         self.output
+    }
+
+    fn gate(&self, _: Place, _: ModelIx) -> Gated {
+        self.gated
+    }
+
+    fn room(&self, _: Place, _: ModelIx, need: &Amounts) -> Result<(), Box<Exceeded>> {
+        match self.room_usd {
+            Some(room) if need.usd > room => Err(Box::new(Exceeded {
+                scope: ScopeId::Team("blue".into()),
+                bound: Bound::Quota(Quota::Usd(Window::Day)),
+                limit: 5_000_000_000,
+                spent: 5_000_000_000 - room,
+                need: need.usd,
+                resets_ms: Some(NOW.unix_ms + 3_600_000),
+                on_exhausted: self.on_exhausted,
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    fn lambda(&self, _: Place) -> Option<f64> {
+        self.lambda
     }
 }
 

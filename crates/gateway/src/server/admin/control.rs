@@ -3,7 +3,7 @@
 
 use super::{body, parameter};
 use crate::app::State;
-use crate::control::{ChangeError, Command, Refused, audit_list, key_list, key_shown, limit_list};
+use crate::control::{ChangeError, Command, Refused, Stored, audit_list, key_list, key_shown, limit_list};
 use crate::error::{Error, Kind};
 use crate::proxy::Reply;
 use crate::server::edge::{percent_decoded, reply};
@@ -14,6 +14,7 @@ use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// One request of an admin.
 pub(super) struct Asked<'a> {
@@ -26,11 +27,11 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// `/admin/keys` and all below it; `rest` is what follows.
     pub(super) async fn keys(&self, rest: &str, unread: &mut Option<Incoming>) -> Result<Reply, Error> {
-        let (config, stored, now) = (&self.snapshot.config, self.state.control.stored(), crate::clock::unix_ms());
+        let (config, now) = (&self.snapshot.config, crate::clock::unix_ms());
         let method = self.method();
         if rest.is_empty() {
             return match *method {
-                Method::GET => Ok(reply(StatusCode::OK, &key_list(config, &stored, now))),
+                Method::GET => Ok(reply(StatusCode::OK, &key_list(config, &*self.stored().await, now))),
                 Method::POST => self.change(StatusCode::CREATED, Command::CreateKey(self.json(unread).await?)).await,
                 _ => Err(self.no_such_path()),
             };
@@ -45,7 +46,7 @@ impl Asked<'_> {
         }
         let id = percent_decoded(path);
         match *method {
-            Method::GET => key_shown(config, &stored, &id, now)
+            Method::GET => key_shown(config, &*self.stored().await, &id, now)
                 .map(|key| reply(StatusCode::OK, &key))
                 .map_err(|refused| told(ChangeError::Refused(refused))),
             Method::PATCH => {
@@ -63,7 +64,7 @@ impl Asked<'_> {
         let query = self.head.uri.query().unwrap_or("");
         let in_path = rest.strip_prefix('/').filter(|scope| !scope.is_empty()).map(percent_decoded);
         if *method == Method::GET && in_path.is_none() {
-            let stored = self.state.control.stored();
+            let stored = self.stored().await;
             return Ok(reply(StatusCode::OK, &limit_list(&self.snapshot.config, &stored)));
         }
         if !matches!(*method, Method::PUT | Method::DELETE) {
@@ -89,6 +90,10 @@ impl Asked<'_> {
             .ok_or_else(|| Error::new(Kind::InvalidRequest, "`limit` is a number from 1 to 1000").param("limit"))?;
         let rows = self.state.control.audit(limit).await.map_err(told)?;
         Ok(reply(StatusCode::OK, &audit_list(&rows)))
+    }
+
+    async fn stored(&self) -> Arc<Stored> {
+        self.state.control.latest().await
     }
 
     /// HEAD is answered as GET, without the body.

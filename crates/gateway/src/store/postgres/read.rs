@@ -44,11 +44,9 @@ impl Reader {
             ScopeId::Stage(n) => ("r.stage = $2 AND $3 = ''", &**n, ""),
             ScopeId::Route(n) => ("r.route = $2 AND $3 = ''", &**n, ""),
             ScopeId::Model(n) => ("a.model = $2 AND $3 = ''", &**n, ""),
-            ScopeId::Tag(k, v) => (
-                "EXISTS (SELECT 1 FROM json_each_text(r.tags::json) t WHERE t.key = $2 AND t.value = $3)",
-                &**k,
-                &**v,
-            ),
+            ScopeId::Tag(k, v) => {
+                ("EXISTS (SELECT 1 FROM json_each_text(r.tags::json) t WHERE t.key = $2 AND t.value = $3)", &**k, &**v)
+            }
         };
         let sql = format!(
             "SELECT coalesce(sum(a.cost), 0)::bigint, coalesce(sum(a.input_tokens + a.output_tokens), 0)::bigint \
