@@ -101,7 +101,8 @@ pub(super) async fn wait_for_room(state: &State, exceeded: &Exceeded, deadline: 
     // Other requests' exchanges come often; looking again at each would be a storm.
     tokio::time::sleep_until(state.clock.timer((now.instant + LOOK).min(deadline))).await;
     gate.next_round(turns.min(deadline)).await;
-    true
+    // Who waited in vain is told what for.
+    state.clock.instant() < deadline
 }
 
 struct Waiting<'a>(&'a State);

@@ -3,7 +3,7 @@
 
 use super::provider::{OUTPUT, Provider};
 use super::{COST, ask, body, config, dollars, stands, told};
-use crate::cli::gateway::{Folder, Gateway, wait_until};
+use crate::cli::gateway::{Folder, Gateway, Ran, wait_until};
 use crate::cli::http::{Client, Reply};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -57,8 +57,10 @@ fn every_dialect_is_told_which_limit_of_whom_and_when_to_come_back() {
     let limits = format!("routes: {{ two: {{ usd_per_month: {} }} }}, stages: {{}}, models: {{ claude: {{ requests_per_minute: 1 }} }}", dollars(1));
     let gateway = start(&provider, &limits);
     let mut client = gateway.client();
-    assert_eq!(ask(&mut client, "two").0, 200);
-    assert_eq!(ask(&mut client, "claude").0, 200);
+    for model in ["two", "claude"] {
+        let reply = client.chat(&[], &body(model, false));
+        assert_eq!(reply.status, 200, "{model}: {}", reply.text());
+    }
     for (path, body) in dialects("two") {
         let reply = client.post(path, &[], &body.to_string());
         let wait = refused(&reply, path, "budget_exceeded", &["usd_per_month", "route/two", "$0.00002", "resets at"]);
@@ -230,7 +232,7 @@ fn a_database_file_that_is_corrupt_or_read_only_is_an_error_at_the_start() {
         gateway.stop()
     };
     let damages: [(&str, fn(&mut Vec<u8>)); 3] = [
-        ("not a database", |bytes| bytes.fill(b'x')),
+        ("not an SQLite database", |bytes| bytes.fill(b'x')),
         ("malformed", |bytes| bytes[100..4096].fill(0xff)),
         // As SQLite marks files of later versions, which it must not write: read-only for everybody, the superuser included.
         ("readonly", |bytes| bytes[18] = 3),
@@ -238,10 +240,20 @@ fn a_database_file_that_is_corrupt_or_read_only_is_an_error_at_the_start() {
     for (says, damage) in damages {
         let folder: Folder = make();
         let path = folder.path("waypost.db");
+        // Everything into the file itself.
+        let ledger = rusqlite::Connection::open(&path).unwrap();
+        ledger.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(ledger);
         let mut bytes = std::fs::read(&path).unwrap();
         damage(&mut bytes);
         std::fs::write(&path, bytes).unwrap();
-        let ran = folder.run(&["serve", "--config", "gateway.yaml", "--listen", "127.0.0.1:0"]);
+        let mut child = folder.command(&["serve", "--config", "gateway.yaml", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let mut ended = None;
+        wait_until("it ends", || {
+            ended = child.try_wait().unwrap();
+            ended.is_some()
+        });
+        let ran = Ran::of(child.wait_with_output().unwrap());
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{says}: {ran:?}");
         assert!(ran.err.contains("waypost.db") && ran.err.contains(says), "{says}: {ran:?}");
     }
