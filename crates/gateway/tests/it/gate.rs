@@ -86,7 +86,8 @@ async fn reserve(gate: &Arc<Gate>, truth: &Arc<Mutex<Truth>>, amounts: [u64; 3])
     let [usd, tokens, of_model] = amounts;
     let tags = [("t".into(), "x".into())];
     let view = gate.view();
-    let scopes = view.scopes(&Belongs { key: None, stage: None, route: None, tags: if tokens > 0 { &tags } else { &[] } });
+    let scopes =
+        view.scopes(&Belongs { key: None, stage: None, route: None, tags: if tokens > 0 { &tags } else { &[] } });
     let model = view.model("alpha").filter(|_| of_model > 0);
     let request = Amounts { usd, tokens, requests: 1, concurrency: 1 };
     let wanted = Wanted { scopes: &scopes, request, model, attempt: request };
@@ -163,9 +164,11 @@ async fn run(seed: u64, config: &Config) {
     drivers.iter_mut().for_each(Driver::close);
     let (limits, now_ms) = (gates[0].limits(), gates[0].now().unix_ms);
     let shown = status(&limits, &config.time_zone, &mut books.another(), now_ms).await.unwrap();
-    for (scope, budget, i, unit) in
-        [("global", "usd_per_day", 0, 1e9), ("tag/t=x", "tokens_per_week", 1, 1.0), ("model/alpha", "usd_per_month", 2, 1e9)]
-    {
+    for (scope, budget, i, unit) in [
+        ("global", "usd_per_day", 0, 1e9),
+        ("tag/t=x", "tokens_per_week", 1, 1.0),
+        ("model/alpha", "usd_per_month", 2, 1e9),
+    ] {
         let of = shown.iter().find(|s| s.scope == scope).unwrap().budgets.iter().find(|b| b.budget == budget).unwrap();
         let figures = [of.spent, of.lost, of.reserved, of.leased].map(|n| (n * unit).round() as u64);
         assert_eq!(figures, [spent[i], 0, 0, 0], "seed {seed}, {scope}: {of:?}");

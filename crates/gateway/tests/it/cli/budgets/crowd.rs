@@ -19,7 +19,13 @@ const STREAMS: usize = 200;
 pub(super) fn crowd(address: SocketAddr, n: usize, body: impl Fn(usize) -> String) -> BTreeMap<Outcome, usize> {
     run(async {
         let mut tasks = Vec::new();
-        for (i, connection) in connections(address, n).await.iter().enumerate().flat_map(|(c, conn)| (0..STREAMS).map(move |s| (c * STREAMS + s, conn))).take(n) {
+        for (i, connection) in connections(address, n)
+            .await
+            .iter()
+            .enumerate()
+            .flat_map(|(c, conn)| (0..STREAMS).map(move |s| (c * STREAMS + s, conn)))
+            .take(n)
+        {
             tasks.push(tokio::spawn(ask(connection.clone(), body(i))));
         }
         let mut counts = BTreeMap::new();
@@ -88,7 +94,8 @@ async fn connections(address: SocketAddr, n: usize) -> Vec<SendRequest<Full<Byte
 }
 
 async fn send(mut connection: SendRequest<Full<Bytes>>, body: String) -> http::Response<hyper::body::Incoming> {
-    let request = http::Request::post("http://localhost/v1/chat/completions").header("content-type", "application/json");
+    let request =
+        http::Request::post("http://localhost/v1/chat/completions").header("content-type", "application/json");
     connection.ready().await.unwrap();
     connection.send_request(request.body(Full::from(body)).unwrap()).await.unwrap()
 }

@@ -109,4 +109,3 @@ fn a_model_without_a_price_is_refused_where_money_is_limited() {
     assert_eq!(explained["excluded"][0]["reason"], "no_price", "{explained}");
     assert_eq!((provider.calls("priceless"), settled(&gateway, &provider).spent), (0, 0));
 }
-

@@ -94,7 +94,9 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
         shared.last.lock().unwrap().insert(model.clone(), (path.clone(), body));
         let out = stream.get_mut();
         match (model.as_str(), streams) {
-            ("failing", _) => out.write_all(&whole(500, r#"{"error":{"message":"broken","type":"server_error"}}"#)).ok()?,
+            ("failing", _) => {
+                out.write_all(&whole(500, r#"{"error":{"message":"broken","type":"server_error"}}"#)).ok()?
+            }
             ("cut", true) => {
                 shared.bill(CUT);
                 return out.write_all(&events(CUT)).ok();
@@ -117,10 +119,16 @@ fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
             }
             (_, true) => {
                 shared.bill(OUTPUT);
-                let usage = json!({"prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT});
+                let usage =
+                    json!({"prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT});
                 let end = [
-                    event(r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#),
-                    event(&json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": usage}).to_string()),
+                    event(
+                        r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+                    ),
+                    event(
+                        &json!({"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": usage})
+                            .to_string(),
+                    ),
                     event("[DONE]"),
                     b"0\r\n\r\n".to_vec(),
                 ];
@@ -172,14 +180,16 @@ fn answer(path: &str) -> String {
 }
 
 fn whole(status: u16, body: &str) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
     [head, body.to_owned()].concat().into_bytes()
 }
 
 /// The head of a stream and so many tokens, four bytes each, in one piece.
 fn events(tokens: u64) -> Vec<u8> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    let token = json!({"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "word"}}]});
+    let token =
+        json!({"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "word"}}]});
     let tokens = (0..tokens).map(|_| format!("data: {token}\n\n")).collect::<String>();
     [head.as_bytes(), &chunk(&tokens)].concat()
 }

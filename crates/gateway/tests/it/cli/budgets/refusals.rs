@@ -54,7 +54,10 @@ fn refused(reply: &Reply, path: &str, code: &str, says: &[&str]) -> u64 {
 #[test]
 fn every_dialect_is_told_which_limit_of_whom_and_when_to_come_back() {
     let provider = Provider::start();
-    let limits = format!("routes: {{ two: {{ usd_per_month: {} }} }}, stages: {{}}, models: {{ claude: {{ requests_per_minute: 1 }} }}", dollars(1));
+    let limits = format!(
+        "routes: {{ two: {{ usd_per_month: {} }} }}, stages: {{}}, models: {{ claude: {{ requests_per_minute: 1 }} }}",
+        dollars(1)
+    );
     let gateway = start(&provider, &limits);
     let mut client = gateway.client();
     for model in ["two", "claude"] {
@@ -131,7 +134,10 @@ fn background_waits_for_room_and_others_do_not() {
     assert!(refused == no() && took < Duration::from_secs(5), "{refused:?} {took:?}");
     // Its own deadline ends the waiting.
     let (refused, took) = quickly(&mut client, &[BACKGROUND, ("x-waypost-deadline-ms", "700")]);
-    assert!(refused == no() && (Duration::from_millis(500)..Duration::from_secs(10)).contains(&took), "{refused:?} {took:?}");
+    assert!(
+        refused == no() && (Duration::from_millis(500)..Duration::from_secs(10)).contains(&took),
+        "{refused:?} {took:?}"
+    );
     // One waits; there is no place for a second.
     let address = gateway.address;
     let waiting = std::thread::spawn(move || Client::new(address).chat(&[BACKGROUND], &body("fine", false)));
@@ -168,7 +174,8 @@ fn where_a_budget_applies_an_answer_without_a_cap_is_capped() {
         let reply = client.post(path, &[], &asked.to_string());
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());
         let (to, sent) = provider.last(model);
-        let found = if sent[cap].is_null() && cap == "max_completion_tokens" { &sent["max_tokens"] } else { &sent[cap] };
+        let found =
+            if sent[cap].is_null() && cap == "max_completion_tokens" { &sent["max_tokens"] } else { &sent[cap] };
         assert_eq!(*found, json!(expected), "{path} to {to}: {sent}");
     }
     // Without a budget nothing is written.
@@ -225,7 +232,8 @@ fn looking_consumes_nothing() {
 #[test]
 fn a_database_file_that_is_corrupt_or_read_only_is_an_error_at_the_start() {
     let provider = Provider::start();
-    let text = config(&provider, "sqlite:waypost.db", &format!("gate: {{ global: {{ usd_per_day: {} }} }}", dollars(9)));
+    let text =
+        config(&provider, "sqlite:waypost.db", &format!("gate: {{ global: {{ usd_per_day: {} }} }}", dollars(9)));
     let make = || {
         let gateway = Gateway::start(&text);
         assert_eq!(ask(&mut gateway.client(), "fine").0, 200);
@@ -247,7 +255,8 @@ fn a_database_file_that_is_corrupt_or_read_only_is_an_error_at_the_start() {
         let mut bytes = std::fs::read(&path).unwrap();
         damage(&mut bytes);
         std::fs::write(&path, bytes).unwrap();
-        let mut child = folder.command(&["serve", "--config", "gateway.yaml", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let mut child =
+            folder.command(&["serve", "--config", "gateway.yaml", "--listen", "127.0.0.1:0"]).spawn().unwrap();
         let mut ended = None;
         wait_until("it ends", || {
             ended = child.try_wait().unwrap();

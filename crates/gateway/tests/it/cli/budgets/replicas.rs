@@ -1,8 +1,8 @@
 //! Several gateways on one store, a gateway that is killed, a store that is restarted: never more than the limit is billed,
 //! and nearly all of it can be used.
 
-use super::provider::Provider;
-use super::{COST, at_rest, body, config, dollars, stands, told};
+use super::provider::{INPUT, OUTPUT, Provider};
+use super::{COST, Stands, at_rest, body, config, dollars, stands, told};
 use crate::cli::gateway::{Gateway, wait_until};
 use crate::cli::http::Client;
 use std::collections::BTreeMap;
@@ -13,9 +13,64 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use waypost_servers::Cluster;
 
-/// Requests that the budget is for.
+/// Requests that a budget is for.
 const FIT: u64 = 2_000;
-const LIMIT: u64 = FIT * COST;
+
+/// A global budget.
+#[derive(Clone, Copy)]
+struct Budget {
+    name: &'static str,
+    limit: u64,
+    /// A request's worst case, at most.
+    worst: u64,
+    /// What counts of what the provider billed.
+    billed: fn(&Provider) -> u64,
+}
+
+const MONEY: Budget =
+    Budget { name: "usd_per_day", limit: FIT * COST, worst: COST, billed: |provider| provider.output() * 1_000 };
+/// Input is estimated before the call, and reserved with something to spare.
+const TOKENS: Budget = Budget {
+    name: "tokens_per_week",
+    limit: FIT * (INPUT + OUTPUT),
+    worst: 2 * (INPUT + OUTPUT),
+    billed: Provider::tokens,
+};
+
+impl Budget {
+    fn limits(self) -> String {
+        let limit = if self.name == MONEY.name { dollars(FIT) } else { self.limit.to_string() };
+        format!("gate: {{ global: {{ {}: {limit} }} }}", self.name)
+    }
+
+    fn stands(self, gateway: &Gateway) -> Stands {
+        stands(gateway, "global", self.name)
+    }
+
+    #[track_caller]
+    fn until_billed(self, provider: &Provider, share: f64) {
+        wait_until("enough was billed", || {
+            std::thread::park_timeout(Duration::from_millis(1));
+            (self.billed)(provider) as f64 >= share * self.limit as f64
+        });
+    }
+
+    /// Waits until no room for a request is left; then hardly anything may have been lost, and nothing overspent.
+    #[track_caller]
+    fn used_up(self, provider: &Provider, gateway: &Gateway, load: Load) {
+        wait_until("the budget is used up", || {
+            std::thread::park_timeout(Duration::from_millis(20));
+            self.stands(gateway).left < self.worst
+        });
+        let counts = load.end();
+        let now = at_rest(gateway, "global", self.name);
+        let billed = (self.billed)(provider);
+        let share = billed as f64 / self.limit as f64;
+        assert!((0.98..=1.0).contains(&share), "{share} of the limit was billed: {now:?}, {counts:?}");
+        assert!(now.spent <= self.limit && billed <= now.spent, "{billed} were billed: {now:?}");
+        assert!(now.lost <= self.limit / 50, "{now:?}");
+    }
+}
 
 /// Clients that ask until they are told to stop or their gateway is gone.
 struct Load {
@@ -30,7 +85,8 @@ impl Load {
             let stop = stop.clone();
             std::thread::spawn(move || {
                 let body = body("fine", stream);
-                let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+                let head =
+                    "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
                 let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
                 let (mut client, mut counts) = (Client::new(address), BTreeMap::new());
                 while !stop.load(Ordering::Relaxed) {
@@ -64,56 +120,25 @@ impl Load {
     }
 }
 
-fn billed(provider: &Provider) -> u64 {
-    provider.output() * 1_000
-}
-
-#[track_caller]
-fn until_billed(provider: &Provider, share: f64) {
-    wait_until("enough was billed", || {
-        std::thread::park_timeout(Duration::from_millis(1));
-        billed(provider) as f64 >= share * LIMIT as f64
-    });
-}
-
-/// Waits until no room for a request is left; then hardly anything may have been lost, and nothing overspent.
-#[track_caller]
-fn used_up(provider: &Provider, gateway: &Gateway, load: Load) {
-    let mut now = stands(gateway, "global", "usd_per_day");
-    wait_until("the budget is used up", || {
-        std::thread::park_timeout(Duration::from_millis(20));
-        now = stands(gateway, "global", "usd_per_day");
-        now.left < COST
-    });
-    let counts = load.end();
-    let now = at_rest(gateway, "global", "usd_per_day");
-    let share = billed(provider) as f64 / LIMIT as f64;
-    println!("billed {share:.4}, {now:?}, {counts:?}");
-    assert!((0.98..=1.0).contains(&share), "{share} of the limit was billed: {now:?}, {counts:?}");
-    assert!(now.spent <= LIMIT && billed(provider) <= now.spent, "{now:?}");
-    assert!(now.lost <= LIMIT / 50, "{now:?}");
-}
-
 /// One is killed, the store is restarted, the others use up what is left.
-fn hold(provider: &Provider, mut gateways: Vec<Gateway>, restart: impl FnOnce()) {
+fn hold(budget: Budget, provider: &Provider, mut gateways: Vec<Gateway>, restart: impl FnOnce()) {
     let addresses: Vec<SocketAddr> = gateways.iter().map(|g| g.address).collect();
     let load = Load::start(&addresses, 2);
-    until_billed(provider, 0.25);
+    budget.until_billed(provider, 0.25);
     gateways[0].signal("KILL");
     drop(gateways.remove(0));
-    until_billed(provider, 0.5);
+    budget.until_billed(provider, 0.5);
     restart();
-    used_up(provider, &gateways[0], load);
+    budget.used_up(provider, &gateways[0], load);
     gateways.into_iter().for_each(|gateway| drop(gateway.stop()));
-    assert!(billed(provider) <= LIMIT);
+    assert!((budget.billed)(provider) <= budget.limit);
 }
 
 fn on_postgres(n: usize) {
     let (provider, mut cluster) = (Provider::start(), Cluster::start());
-    let limits = format!("gate: {{ global: {{ usd_per_day: {} }} }}", dollars(FIT));
-    let config = config(&provider, &cluster.url(), &limits);
+    let config = config(&provider, &cluster.url(), &MONEY.limits());
     let gateways = (0..n).map(|_| Gateway::start(&config)).collect();
-    hold(&provider, gateways, || {
+    hold(MONEY, &provider, gateways, || {
         cluster.stop();
         cluster.start_again();
     });
@@ -121,10 +146,10 @@ fn on_postgres(n: usize) {
 
 fn on_redis(n: usize) {
     let (provider, mut redis) = (Provider::start(), waypost_servers::redis());
-    let limits = format!("leases: {}\ngate: {{ global: {{ usd_per_day: {} }} }}", redis.url(), dollars(FIT));
+    let limits = format!("leases: {}\n{}", redis.url(), TOKENS.limits());
     let config = config(&provider, "sqlite:waypost.db", &limits);
     let gateways = (0..n).map(|_| Gateway::start(&config)).collect();
-    hold(&provider, gateways, || {
+    hold(TOKENS, &provider, gateways, || {
         redis.stop();
         redis.start_again();
     });
@@ -153,23 +178,22 @@ fn four_gateways_on_one_redis_that_forgets() {
 #[test]
 fn one_gateway_that_is_killed_and_restarted() {
     let provider = Provider::start();
-    let limits = format!("gate: {{ global: {{ usd_per_day: {} }} }}", dollars(FIT));
-    let mut gateway = Gateway::start(&config(&provider, "sqlite:waypost.db", &limits));
+    let mut gateway = Gateway::start(&config(&provider, "sqlite:waypost.db", &MONEY.limits()));
     for (share, signal) in [(0.3, "KILL"), (0.6, "TERM")] {
         let load = Load::start(&[gateway.address], 4);
-        until_billed(&provider, share);
+        MONEY.until_billed(&provider, share);
         gateway.signal(signal);
         let (_, _, folder) = gateway.ended();
         load.end();
         gateway = Gateway::in_folder(folder, &["--config", "gateway.yaml"], &[]);
     }
     let load = Load::start(&[gateway.address], 4);
-    used_up(&provider, &gateway, load);
+    MONEY.used_up(&provider, &gateway, load);
     let folder = gateway.stop();
     // And it stays used up.
     let gateway = Gateway::in_folder(folder, &["--config", "gateway.yaml"], &[]);
     assert_eq!(super::ask(&mut gateway.client(), "fine"), (429, "budget_exceeded".to_owned()));
-    assert!(billed(&provider) <= LIMIT);
+    assert!((MONEY.billed)(&provider) <= MONEY.limit);
 }
 
 /// Places at once are leased as well, and a lease must not end while its holder lives.
