@@ -26,7 +26,7 @@ fn leased(provider: &Provider, redis: &str) -> Gateway {
 /// Asks until the gate is closed; how many were served. No answer may take as long as a deadline would.
 #[track_caller]
 fn until_closed(client: &mut Client) -> u64 {
-    for served in 0..FIT {
+    for served in 0..FIT / 20 {
         let began = Instant::now();
         let reply = client.chat(&[], &super::body("fine", false));
         assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
