@@ -14,5 +14,6 @@ mod forwarding;
 mod google;
 mod harness;
 mod listener;
+mod pacing;
 mod streams;
 mod upstream;
