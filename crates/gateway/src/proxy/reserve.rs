@@ -14,8 +14,10 @@ use waypost_core::profile::Class;
 use waypost_core::route::{Candidate, Decision, Worst};
 use waypost_core::units::Instant;
 
-/// A waiting request looks for room this often at most.
+/// A waiting request looks for room this often at most …
 const LOOK: Duration = Duration::from_millis(250);
+/// … and this often at least: room may be made elsewhere, by operators and other processes.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Run<'_> {
     /// Reserves the worst case of an attempt. The first reservation of a request covers the dearest of the candidates
@@ -100,8 +102,9 @@ pub(super) async fn wait_for_room(state: &State, exceeded: &Exceeded, deadline: 
     let turns = exceeded.wait(now.unix_ms).map_or(deadline, |wait| now.instant + wait);
     // Other requests' exchanges come often; looking again at each would be a storm.
     tokio::time::sleep_until(state.clock.timer((now.instant + LOOK).min(deadline))).await;
-    gate.next_round(turns.min(deadline)).await;
-    true
+    gate.next_round(turns.min(deadline).min(now.instant + LOOK_AGAIN)).await;
+    // Who waited in vain is told what for.
+    state.clock.instant() < deadline
 }
 
 struct Waiting<'a>(&'a State);

@@ -11,6 +11,7 @@ mod dialects;
 mod execution;
 mod faults;
 mod forwarding;
+mod gate;
 mod google;
 mod harness;
 mod listener;
