@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use waypost_servers::{Cluster, Relay};
 
 const FIT: u64 = 2_000;
+/// The store is given a second, twice where an exchange is under way; a request has ten minutes.
+const SOON: Duration = Duration::from_secs(20);
 
 fn closed() -> (u16, String) {
     (503, "budget_unavailable".to_owned())
@@ -27,7 +29,7 @@ fn until_closed(client: &mut Client) -> u64 {
     for served in 0..FIT {
         let began = Instant::now();
         let reply = client.chat(&[], &super::body("fine", false));
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
         if reply.status != 200 {
             assert_eq!(super::told(&reply), closed());
             let wait: u64 = reply.header("retry-after").expect("it says when to come back").parse().unwrap();
@@ -111,7 +113,7 @@ fn a_store_that_was_never_there_closes_the_gate_and_opens_it_when_it_comes() {
     let began = Instant::now();
     let counts = super::crowd::crowd(gateway.address, 50, |_| super::body("fine", false));
     assert_eq!(counts, [(closed(), 50)].into());
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert_eq!(provider.calls("fine"), 0);
     redis.start_again();
     let mut client = gateway.client();

@@ -239,7 +239,8 @@ fn a_database_file_that_is_corrupt_or_read_only_is_an_error_at_the_start() {
         assert_eq!(ask(&mut gateway.client(), "fine").0, 200);
         gateway.stop()
     };
-    let damages: [(&str, fn(&mut Vec<u8>)); 3] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 3] = [
         ("not an SQLite database", |bytes| bytes.fill(b'x')),
         ("malformed", |bytes| bytes[100..4096].fill(0xff)),
         // As SQLite marks files of later versions, which it must not write: read-only for everybody, the superuser included.
