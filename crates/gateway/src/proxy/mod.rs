@@ -69,7 +69,8 @@ pub async fn answer(
         // Whoever waits for room gives up the place meanwhile, and is decided anew.
         match run.run(account, permit, &mut rng).await {
             Ended::Answered(reply) => return reply,
-            Ended::NoRoom(account, exceeded) => {
+            Ended::NoRoom(mut account, exceeded) => {
+                account.admitted = None;
                 if reserve::wait_for_room(state, &exceeded, deadline).await {
                     account.abandon();
                 } else {

@@ -17,6 +17,9 @@ use waypost_core::units::Instant;
 /// A waiting request looks for room this often at most.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// And so often at least: nobody here hears of room that another gateway leaves, or of a limit that was raised.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(5);
+
 impl Run<'_> {
     /// Reserves the worst case of an attempt. The first reservation of a request covers the dearest of the candidates
     /// that are left, where that has room.
@@ -33,6 +36,11 @@ impl Run<'_> {
         }
         let tight = scopes.iter().chain(model).any(|cell| cell.is_tight());
         let caps = scopes.iter().chain(model).any(|cell| cell.limits_output());
+        // A limit of money may be newer than the decision: what cannot be priced is not spent.
+        let money = scopes.iter().chain(model).find(|cell| cell.limits_money());
+        if let Some(cell) = money.filter(|_| candidate.price(&config.registry).is_none()) {
+            return Err(Refused::NoPrice(cell.id().clone()));
+        }
         let own = self.prepared.worst(candidate, tight);
         let first = !account.was_admitted;
         let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
@@ -42,7 +50,8 @@ impl Run<'_> {
             others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
         let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
         let mut made = gate.reserve(&wanted(with(dearest)), self.deadline).await;
-        if matches!(made, Err(Refused::Exceeded(_))) && dearest != own.amounts {
+        // Where the store is away the slice may have room for this one still.
+        if matches!(made, Err(Refused::Exceeded(_) | Refused::Unavailable(_))) && dearest != own.amounts {
             made = gate.reserve(&wanted(with(own.amounts)), self.deadline).await;
         }
         let (admitted, reservation) = made?.split();
@@ -50,13 +59,13 @@ impl Run<'_> {
         account.admitted = admitted.or(account.admitted.take());
         let n = u64::from(self.prepared.profile.n.max(1));
         let cap = own.cap.filter(|_| caps);
-        Ok(Allowed { reservation: Some(reservation), cap, most_output: own.cap.map(|cap| u64::from(cap) * n) })
+        Ok(Allowed { reservation: Some(reservation), cap, most_output: cap.map(|cap| u64::from(cap) * n) })
     }
 }
 
 impl Prepared {
     /// The limited scopes of this request, the model's left out.
-    pub fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
+    fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
         let config = &self.snapshot.config;
         view.scopes(&Belongs {
             key: self.key.as_deref(),
@@ -64,6 +73,13 @@ impl Prepared {
             route: decision.route.map(|r| &*config.routes[r].name),
             tags: &self.tags,
         })
+    }
+
+    /// The same, and those of the models that may answer.
+    pub fn all_scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
+        let registry = &self.snapshot.config.registry;
+        let models = decision.candidates.iter().filter_map(|c| view.model(&registry.model(c.model).name).cloned());
+        self.scopes(view, decision).into_iter().chain(models).collect()
     }
 
     /// The worst case of a candidate; its input is counted exactly where room is short.
@@ -97,7 +113,7 @@ pub(super) async fn wait_for_room(state: &State, exceeded: &Exceeded, deadline: 
         return false;
     }
     let _place = Waiting(state);
-    let turns = exceeded.wait(now.unix_ms).map_or(deadline, |wait| now.instant + wait);
+    let turns = exceeded.wait(now.unix_ms).map_or(deadline, |wait| now.instant + wait.min(LOOK_AT_LEAST));
     // Other requests' exchanges come often; looking again at each would be a storm.
     tokio::time::sleep_until(state.clock.timer((now.instant + LOOK).min(deadline))).await;
     gate.next_round(turns.min(deadline)).await;

@@ -153,7 +153,7 @@ pub(super) async fn route(
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
     let (mut decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
-    let scopes = prepared.scopes(&state.gate.view(), &decision);
+    let scopes = prepared.all_scopes(&state.gate.view(), &decision);
     if !scopes.is_empty() {
         // What budgets leave is only known of those that were asked about lately.
         state.gate.refresh(&scopes, Duration::from_millis(500)).await;
