@@ -236,9 +236,9 @@ impl Scope {
         self.lines.iter_mut().flatten().for_each(|l| l.slice.retire());
     }
 
-    /// Has the next exchange tell how every quota stands that was not heard of since `since`.
-    pub fn look(&mut self, since: Instant) {
-        self.lines.iter_mut().flatten().for_each(|l| l.slice.look(since));
+    /// Has the next exchange tell how every quota stands that was not heard of since `since`: whether there is any.
+    pub fn look(&mut self, since: Instant) -> bool {
+        self.lines.iter_mut().flatten().fold(false, |any, l| l.slice.look(since) || any)
     }
 
     /// The exchanges to make now; each must be ended by [`Scope::answered`] or [`Scope::failed`]. `store_ms` is the store's

@@ -24,6 +24,8 @@ pub struct Slice {
     recent: VecDeque<(i64, u64)>,
     /// What waiting requests need beyond the headroom.
     waiting: u64,
+    /// Headroom that was given up for an exchange that has not been answered: it may be had again.
+    given: u64,
     /// What the last request wanted.
     usual: u64,
     /// The book's last words.
@@ -67,13 +69,18 @@ impl Slice {
         self.ceiling.saturating_sub(self.settled.saturating_add(self.reserved))
     }
 
+    /// What can be reserved at once or after an exchange, as far as is known.
+    pub fn attainable(&self) -> u64 {
+        self.headroom().saturating_add(self.given).saturating_add(self.grant.free)
+    }
+
     /// Whether `n` can be reserved. A no is only said from an answer that the book gave after `since`.
     pub fn room(&self, n: u64, since: Instant) -> Room {
         if n <= self.headroom() {
             return Room::Fits;
         }
         match self.answered {
-            Some(at) if at >= since && n > self.headroom().saturating_add(self.grant.free) => Room::None,
+            Some(at) if at >= since && n > self.attainable() => Room::None,
             _ => Room::Ask,
         }
     }
@@ -108,9 +115,10 @@ impl Slice {
         self.usual = n;
     }
 
-    /// Has the next exchange tell how the book stands, where that is not known since `since`.
-    pub fn look(&mut self, since: Instant) {
+    /// Has the next exchange tell how the book stands, where that is not known since `since`: whether there is one to come.
+    pub fn look(&mut self, since: Instant) -> bool {
         self.curious |= self.answered.is_none_or(|at| at < since);
+        self.curious
     }
 
     /// Whether an exchange is worth making now: someone waits, the headroom runs low, much is unreported, or, at a `tick`, there is something to
@@ -135,6 +143,7 @@ impl Slice {
         let unused = self.reserved == 0 && self.waiting == 0 && now.since(self.touched) > idle_after;
         let idle = self.retired || unused;
         let keep = if idle { 0 } else { self.headroom().min(self.grant.target) };
+        self.given = self.given.saturating_add(self.headroom() - keep);
         self.ceiling = self.settled.saturating_add(self.reserved).saturating_add(keep);
         if kind == Kind::Rate {
             while self.recent.front().is_some_and(|(at, _)| has_come_back(*at, store_ms)) {
@@ -170,7 +179,7 @@ impl Slice {
         self.answered = self.asking.take();
         self.ends = grant.lasts.zip(self.answered).map(|(lasts, began)| began + lasts);
         self.grant = grant;
-        (self.known, self.unsure) = (true, false);
+        (self.known, self.unsure, self.given) = (true, false, 0);
         self.renew_at = renew;
         if std::mem::take(&mut self.stopped) {
             self.stop();
@@ -200,7 +209,7 @@ impl Slice {
     pub fn stop(&mut self) {
         self.ceiling = self.settled.saturating_add(self.reserved);
         self.grant.target = 0;
-        self.grant.free = 0;
+        (self.grant.free, self.given) = (0, 0);
         self.grant.settling = false;
         self.answered = None;
         self.stopped = self.asking.is_some();
@@ -232,6 +241,11 @@ impl Slice {
     /// Reserved by requests of this process.
     pub fn reserved(&self) -> u64 {
         self.reserved
+    }
+
+    /// What the last request wanted.
+    pub fn usual(&self) -> u64 {
+        self.usual
     }
 
     /// Spent by everybody, as far as is known here.

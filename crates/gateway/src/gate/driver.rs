@@ -15,7 +15,7 @@ use waypost_core::units::{Instant, Rng};
 /// ledger and may block.
 pub type History = Arc<dyn Fn(&ScopeId, Quota, i64) -> Result<u64, String> + Send + Sync>;
 
-/// How often the scopes are looked through.
+/// How often the scopes are looked through; more often where leases are so short that they would end between.
 const TICK: Duration = Duration::from_secs(1);
 /// Pause after a failed exchange.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -111,13 +111,16 @@ struct Pending {
 
 impl Exchange {
     async fn run(mut self) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.greet().await;
+        let mut tick = tokio::time::Instant::now();
         loop {
             let ticked = tokio::select! {
-                _ = tick.tick() => true,
+                () = tokio::time::sleep_until(tick) => true,
                 () = self.gate.wake.notified() => false,
             };
+            if ticked {
+                tick = tokio::time::Instant::now() + TICK.min(self.gate.view().lease_ttl / 4);
+            }
             let closing = self.gate.closing.load(Ordering::Acquire);
             let wanting = std::mem::take(&mut *lock(&self.gate.wanting));
             wanting.iter().for_each(|cell| cell.queued.store(false, Ordering::Release));
@@ -140,6 +143,24 @@ impl Exchange {
         }
     }
 
+    /// A store that is not there at the start is said at once, not with the first request that is refused for it.
+    async fn greet(&mut self) {
+        let began = self.gate.clock.instant();
+        if self.gate.cells().is_empty() {
+            return;
+        }
+        if let Err(away) = self.books.read(&["global".to_owned()]).await {
+            self.is_away(began, &away);
+        }
+    }
+
+    fn is_away(&mut self, began: Instant, away: &StoreAway) {
+        if self.away_since.is_none() {
+            tracing::error!("the store of budgets is away: {away}");
+            self.away_since = Some(began);
+        }
+    }
+
     /// Exchanges everything that is due in these scopes; false: the store is away.
     async fn round(&mut self, cells: &[Arc<Cell>], ticked: bool, closing: bool) -> bool {
         let began = self.gate.clock.instant();
@@ -158,10 +179,7 @@ impl Exchange {
                 for p in &pending {
                     p.cell.lock().failed(&p.due.part);
                 }
-                if self.away_since.is_none() {
-                    tracing::error!("the store of budgets is away: {away}");
-                    self.away_since = Some(began);
-                }
+                self.is_away(began, &away);
                 Some((began, Arc::from(away.0)))
             }
         };

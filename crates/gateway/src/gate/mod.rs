@@ -99,6 +99,9 @@ const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// How often a request that waits for the store looks by itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Where less than so many of the last request's worst case is left, room is scarce.
+const FEW: u64 = 20;
+
 /// Events kept for `/admin/budgets`.
 const EVENTS: usize = 256;
 
@@ -232,12 +235,20 @@ impl Gate {
     pub async fn refresh(&self, cells: &[Arc<Cell>], longest: Duration) {
         let mut rounds = self.rounds.subscribe();
         let now = self.now();
+        // What is shown of it afterwards must still be fresh.
+        let since = Instant(now.instant.0.saturating_sub(FRESH.as_nanos() as u64 / 2));
+        let mut comes = false;
         for cell in cells {
             let mut scope = cell.lock();
             scope.turn(now.unix_ms);
-            scope.look(Instant(now.instant.0.saturating_sub(FRESH.as_nanos() as u64)));
-            drop(scope);
-            self.queue(cell);
+            if scope.look(since) {
+                comes = true;
+                drop(scope);
+                self.queue(cell);
+            }
+        }
+        if !comes {
+            return;
         }
         self.wake.notify_one();
         // Whether it came or not: what is known is shown.
@@ -433,7 +444,9 @@ impl Cell {
     fn read(&self, scope: &Scope) {
         let limits = scope.limits();
         let capped = limits.usd_per_request.is_some() || limits.tokens_per_request.is_some();
-        let scarce = scope.known().any(|k| k.slice.headroom().saturating_add(k.slice.last().free) <= k.limit / 20);
+        // So little that some candidate's worst case may not fit where another's does.
+        let few = |k: &gate::Known<'_>| (k.limit / 20).max(k.slice.usual().saturating_mul(FEW));
+        let scarce = scope.known().any(|k| k.slice.attainable() <= few(&k));
         let last = limits.thresholds().last().copied().unwrap_or(10_000);
         let late = |k: &gate::Known<'_>| {
             k.part.quota.kind() == Kind::Budget

@@ -14,11 +14,10 @@ use waypost_core::profile::Class;
 use waypost_core::route::{Candidate, Decision, Worst};
 use waypost_core::units::Instant;
 
-/// A waiting request looks for room this often at most.
+/// A waiting request looks for room this often at most …
 const LOOK: Duration = Duration::from_millis(250);
-
-/// And so often at least: nobody here hears of room that another gateway leaves, or of a limit that was raised.
-const LOOK_AT_LEAST: Duration = Duration::from_secs(5);
+/// … and this often at least: room may be made elsewhere, by operators and other processes.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Run<'_> {
     /// Reserves the worst case of an attempt. The first reservation of a request covers the dearest of the candidates
@@ -65,7 +64,7 @@ impl Run<'_> {
 
 impl Prepared {
     /// The limited scopes of this request, the model's left out.
-    fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
+    pub fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
         let config = &self.snapshot.config;
         view.scopes(&Belongs {
             key: self.key.as_deref(),
@@ -73,13 +72,6 @@ impl Prepared {
             route: decision.route.map(|r| &*config.routes[r].name),
             tags: &self.tags,
         })
-    }
-
-    /// The same, and those of the models that may answer.
-    pub fn all_scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
-        let registry = &self.snapshot.config.registry;
-        let models = decision.candidates.iter().filter_map(|c| view.model(&registry.model(c.model).name).cloned());
-        self.scopes(view, decision).into_iter().chain(models).collect()
     }
 
     /// The worst case of a candidate; its input is counted exactly where room is short.
@@ -113,11 +105,12 @@ pub(super) async fn wait_for_room(state: &State, exceeded: &Exceeded, deadline: 
         return false;
     }
     let _place = Waiting(state);
-    let turns = exceeded.wait(now.unix_ms).map_or(deadline, |wait| now.instant + wait.min(LOOK_AT_LEAST));
+    let turns = exceeded.wait(now.unix_ms).map_or(deadline, |wait| now.instant + wait);
     // Other requests' exchanges come often; looking again at each would be a storm.
     tokio::time::sleep_until(state.clock.timer((now.instant + LOOK).min(deadline))).await;
-    gate.next_round(turns.min(deadline)).await;
-    true
+    gate.next_round(turns.min(deadline).min(now.instant + LOOK_AGAIN)).await;
+    // Who waited in vain is told what for.
+    state.clock.instant() < deadline
 }
 
 struct Waiting<'a>(&'a State);

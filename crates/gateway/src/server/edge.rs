@@ -153,7 +153,9 @@ pub(super) async fn route(
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
     let (mut decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
-    let scopes = prepared.all_scopes(&state.gate.view(), &decision);
+    let mut scopes = prepared.scopes(&state.gate.view(), &decision);
+    let registry = &prepared.snapshot.config.registry;
+    scopes.extend(registry.model_ixs().filter_map(|ix| state.gate.view().model(&registry.model(ix).name).cloned()));
     if !scopes.is_empty() {
         // What budgets leave is only known of those that were asked about lately.
         state.gate.refresh(&scopes, Duration::from_millis(500)).await;

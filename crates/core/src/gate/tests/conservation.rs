@@ -167,7 +167,7 @@ impl Truth {
         // Somebody looks now and then: a clock that was set back, an expired lease are seen in an exchange.
         for _ in 0..3 {
             let now = self.world.now(0).instant;
-            self.world.procs[0].scope.look(now);
+            let _ = self.world.procs[0].scope.look(now);
             self.world.quiet(40);
         }
         self.check();

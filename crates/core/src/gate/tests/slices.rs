@@ -166,7 +166,7 @@ fn looking_takes_nothing() {
     assert!(world.admit(0, usd(100)).is_ok());
     let now = world.now(1).instant + Duration::from_secs(60);
     world.pass(60_000);
-    world.procs[1].scope.look(now);
+    assert!(world.procs[1].scope.look(now));
     world.exchange(1, false);
     assert_eq!(headroom(&world, 1), 0);
     let known = world.procs[1].known(DAY).map(|k| k.slice.spent());
@@ -190,6 +190,20 @@ fn a_refusal_rests_on_a_fresh_answer() {
     world.exchange(0, true);
     world.pass(FRESH.as_millis() as u64 + 1);
     assert!(world.admit(1, usd(1)).is_ok());
+}
+
+/// A waiting request may look only after the next exchange has begun: what was granted to it is not gone.
+#[test]
+fn what_was_given_up_for_an_exchange_is_no_reason_to_refuse() {
+    let mut world = world(1);
+    assert_eq!(world.reserve(0, usd(LIMIT)), Err(Verdict::Ask));
+    world.exchange(0, false);
+    assert_eq!((headroom(&world, 0), world.begin(0, true)), (LIMIT, 1));
+    assert_eq!(world.reserve(0, usd(LIMIT)), Err(Verdict::Ask));
+    world.lose(0);
+    assert_eq!(world.reserve(0, usd(LIMIT)), Err(Verdict::Ask), "nor where nobody heard of it");
+    world.exchange(0, false);
+    assert_eq!(world.reserve(0, usd(LIMIT)), Ok(()));
 }
 
 #[test]

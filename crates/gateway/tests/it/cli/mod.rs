@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod admin;
+mod budgets;
 mod commands;
 mod decisions;
 mod durability;
