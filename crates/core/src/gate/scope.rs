@@ -238,7 +238,11 @@ impl Scope {
 
     /// Has the next exchange tell how every quota stands that was not heard of since `since`: whether there is any.
     pub fn look(&mut self, since: Instant) -> bool {
-        self.lines.iter_mut().flatten().fold(false, |any, l| l.slice.look(since) || any)
+        let mut any = false;
+        for line in self.lines.iter_mut().flatten() {
+            any |= line.slice.look(since);
+        }
+        any
     }
 
     /// The exchanges to make now; each must be ended by [`Scope::answered`] or [`Scope::failed`]. `store_ms` is the store's

@@ -181,10 +181,9 @@ fn change(mut value: Value, forward: &Forward<'_>) -> Value {
         let newer = body.get("max_completion_tokens").filter(|n| n.is_u64()).cloned();
         if let (CapField::MaxTokens, Some(newer)) = (cap.field, newer)
             && body.get("max_tokens").is_none_or(Value::is_null)
+            && body.insert("max_tokens".into(), newer).is_none()
         {
-            if body.insert("max_tokens".into(), newer).is_none() {
-                body.remove("max_completion_tokens");
-            }
+            body.remove("max_completion_tokens");
         }
         if !found {
             body.insert(cap.field.name().into(), cap.tokens.into());
