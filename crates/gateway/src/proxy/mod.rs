@@ -69,7 +69,8 @@ pub async fn answer(
         // Whoever waits for room gives up the place meanwhile, and is decided anew.
         match run.run(account, permit, &mut rng).await {
             Ended::Answered(reply) => return reply,
-            Ended::NoRoom(account, exceeded) => {
+            Ended::NoRoom(mut account, exceeded) => {
+                account.admitted = None;
                 if reserve::wait_for_room(state, &exceeded, deadline).await {
                     account.abandon();
                 } else {
@@ -208,7 +209,7 @@ impl Run<'_> {
     /// One attempt: reserve, write the request, take a place, exchange.
     async fn attempt(&self, attempt: Attempt, account: &mut Account, met: &mut Met) -> Result<Answer, Missed> {
         let allowed = self.reserve(&attempt, account).await.map_err(|why| {
-            if !matches!(why, Refused::Exceeded(_)) {
+            if matches!(why, Refused::Unavailable(_) | Refused::Deadline) {
                 return Missed::NoBudgets(why);
             }
             met.refused = Some(why);
