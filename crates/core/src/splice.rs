@@ -84,7 +84,7 @@ impl Scan {
             self.ask_usage(&mut edits, &mut members);
         }
         if let Some(cap) = forward.cap {
-            self.cap_output(cap, &mut edits, &mut members);
+            self.cap_output(body, cap, &mut edits, &mut members);
         }
         if !members.is_empty() {
             if self.has_members {
@@ -115,8 +115,9 @@ impl Scan {
         edits.push(edit);
     }
 
-    /// Lowers every cap of the client that is above the limit; adds one where it has none.
-    fn cap_output(&self, cap: OutputCap, edits: &mut Vec<Edit>, members: &mut Vec<u8>) {
+    /// Lowers every cap of the client that is above the limit; adds one where it has none. One that stands only under
+    /// the newer name goes under the older one where that is the provider's: who does not know the newer one ignores it.
+    fn cap_output(&self, body: &[u8], cap: OutputCap, edits: &mut Vec<Edit>, members: &mut Vec<u8>) {
         let number = || cap.tokens.to_string().into_bytes();
         let fields = [
             (CapField::MaxTokens, &self.max_tokens),
@@ -131,6 +132,17 @@ impl Scan {
             }
         }
         if self.max_output_tokens.is_some() {
+            if let (CapField::MaxTokens, Some((Some(newer), value))) = (cap.field, &self.max_completion_tokens) {
+                match &self.max_tokens {
+                    Some((None, null)) => {
+                        edits.push(Edit { range: null.clone(), text: cap.tokens.min(*newer).to_string().into() });
+                    }
+                    Some(_) => {}
+                    None => edits.extend(
+                        name_before(body, value.start).map(|range| Edit { range, text: cap.field.name().into() }),
+                    ),
+                }
+            }
             return;
         }
         let null = fields.iter().find(|(field, _)| *field == cap.field).and_then(|(_, given)| given.as_ref());
@@ -139,6 +151,13 @@ impl Scan {
             None => push_member(members, cap.field.name(), &number()),
         }
     }
+}
+
+/// Where the name of the member stands, without its quotes, whose value begins at `value`. The name holds no quote.
+fn name_before(body: &[u8], value: usize) -> Option<Range<usize>> {
+    let quote = |upto: usize| body.get(..upto)?.iter().rposition(|b| *b == b'"');
+    let end = quote(value)?;
+    Some(quote(end)? + 1..end)
 }
 
 fn push_member(members: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -15,7 +15,7 @@ use waypost_core::attempt::{Attempt, Failure, Timeout};
 use waypost_core::gate::Amounts;
 use waypost_core::health::{EndpointHealth, Observed, Ticket, Verdict};
 use waypost_core::profile::Profile;
-use waypost_core::registry::{Dialect, ModelIx, Price, ProviderIx, Usage};
+use waypost_core::registry::{Capabilities, Dialect, ModelIx, Price, ProviderIx, Usage};
 use waypost_core::route::{Candidate, Decision, explain};
 use waypost_core::units::{Instant, NanoUsd, Rng};
 
@@ -67,7 +67,7 @@ struct Current {
     estimated_input: u32,
     /// To be settled with what it uses.
     reservation: Option<Reservation>,
-    /// Under a budget: output tokens that an answer that was not streamed may have had, should nobody ever say.
+    /// Under a budget: output tokens of an answer that was not seen, should nobody ever say.
     unseen_output: u64,
     /// Whether the request went out: before that nothing can have been billed.
     sent: bool,
@@ -129,14 +129,17 @@ impl Account {
     /// An attempt begins.
     pub fn begin(&mut self, attempt: Attempt, ticket: Ticket, allowed: Allowed, now: Instant) {
         let candidate = &self.decision.candidates[attempt.candidate];
-        let silent = !self.profile.stream && !self.profile.embeddings;
+        let registry = &self.snapshot.config.registry;
+        // Reasoning is billed and need not be seen: a stream that brought nothing yet may have used much.
+        let reasons = registry.model(attempt.model).capabilities.unwrap_or_default().with(self.profile.needs);
+        let silent = !self.profile.embeddings && (!self.profile.stream || reasons.has(Capabilities::REASONING));
         self.last = Some(attempt);
         self.current = Some(Current {
             attempt,
             ticket,
             begun: now,
             first_token: None,
-            price: candidate.price(&self.snapshot.config.registry).copied(),
+            price: candidate.price(registry).copied(),
             estimated_input: candidate.estimate.input_tokens,
             reservation: allowed.reservation,
             unseen_output: if silent { allowed.most_output.unwrap_or(0) } else { 0 },

@@ -158,6 +158,12 @@ impl From<(Refused, Now)> for Error {
             Refused::Deadline => {
                 Self::new(Kind::DeadlineExceeded, "the request waited for its budget until its deadline")
             }
+            Refused::NoPrice(scope) => {
+                let message = format!(
+                    "money is limited for {scope}, and the model's price is unknown: the operator can set `price`"
+                );
+                Self::new(Kind::ConstraintViolated, message).param("model")
+            }
         }
     }
 }

@@ -112,6 +112,7 @@ impl fmt::Display for Exceeded {
             (self.bound.amount(self.need), self.bound.amount(self.limit), self.bound.amount(self.spent));
         write!(f, "`{name}` of {} is {limit}", self.scope)?;
         match self.bound {
+            _ if self.limit == 0 => write!(f, ": nothing is let through")?,
             Bound::Quota(Quota::Concurrency) => write!(f, ", and {spent} are running")?,
             Bound::Quota(_) if self.need > self.limit => {
                 write!(f, ": this request may need {need}; ask for fewer tokens (`max_tokens`)")?;

@@ -212,7 +212,7 @@ pub struct Limits {
     pub usd_per_request: Option<NanoUsd>,
     /// Most tokens that one request may use at worst.
     pub tokens_per_request: Option<u64>,
-    /// What happens when a budget has no room; `None`: as the wider scope says, at last `deny`.
+    /// What happens when a budget has no room; `None`: as the global scope says, at last `deny`.
     pub on_exhausted: Option<OnExhausted>,
     /// Shares of a budget, in basis points and rising, that raise an event each; `None`: [`THRESHOLDS`].
     pub thresholds: Option<Vec<u16>>,

@@ -77,7 +77,7 @@ pub struct Scope {
     periods: [Period; 3],
     /// When the first of them turns, milliseconds since the Unix epoch.
     turns_ms: i64,
-    /// How often [`Scope::due`] began something.
+    /// How often [`Scope::due`] began something, or a slice took the place of another: what waits must ask anew.
     exchanges: u64,
 }
 
@@ -136,6 +136,7 @@ impl Scope {
                 (None, None) => {}
                 (Some(line), None) => self.retire(*line),
                 (None, Some(limit)) => {
+                    self.exchanges += 1;
                     let line = self.revived(self.part(quota), limit);
                     self.lines[quota.index()] = Some(Box::new(line));
                 }
@@ -214,18 +215,20 @@ impl Scope {
     }
 
     /// Has the next exchange bring room for `need`. What comes back is to be given again by a request that still waits, so
-    /// that it is not counted twice.
-    pub fn wait_for(&mut self, need: &Amounts, since: Instant, before: Option<u64>) -> u64 {
+    /// that it is not counted twice; `None`: nothing is short here at present.
+    pub fn wait_for(&mut self, need: &Amounts, since: Instant, before: Option<u64>) -> Option<u64> {
         if before == Some(self.exchanges) {
-            return self.exchanges;
+            return before;
         }
+        let mut waits = None;
         for line in self.lines.iter_mut().flatten() {
             let n = need.of(line.part.quota);
             if n > 0 && line.slice.room(n, since) == Room::Ask {
                 line.slice.wait_for(n);
+                waits = Some(self.exchanges);
             }
         }
-        self.exchanges
+        waits
     }
 
     /// Nothing new is reserved any more: what is left goes back with the next exchange.
@@ -328,6 +331,8 @@ impl Scope {
             } else {
                 let limit = line.limit;
                 self.retire(*std::mem::replace(&mut line, Box::new(Line { part, limit, slice: Slice::default() })));
+                // What was wanted of the old one is to be wanted of this one.
+                self.exchanges += 1;
             }
             self.lines[quota.index()] = Some(line);
         }

@@ -7,14 +7,16 @@ mod constrain;
 mod estimate;
 mod explain;
 mod order;
+mod reason;
 mod resolve;
 #[cfg(test)]
 mod tests;
 mod worst;
 
-pub use constrain::{Exclusion, Reason, exceeded_refusal};
+pub use constrain::exceeded_refusal;
 pub use estimate::Estimate;
 pub use explain::{Explanation, explain};
+pub use reason::{Exclusion, Reason};
 pub use resolve::Level;
 pub use worst::Worst;
 

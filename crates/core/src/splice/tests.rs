@@ -94,6 +94,30 @@ fn changes_exactly_what_it_must() {
 }
 
 #[test]
+fn a_provider_that_knows_the_older_name_only_gets_the_cap_under_it() {
+    const M: &str = r#""messages":[{"role":"user"}]"#;
+    let cap =
+        |tokens| Forward { model: "up", usage: false, cap: Some(OutputCap { tokens, field: CapField::MaxTokens }) };
+    for (tokens, before, want) in [
+        (7, r#""model":"up","max_completion_tokens" : 7,"#, r#""model":"up","max_tokens" : 7,"#),
+        (5, r#""model":"up","max_completion_tokens":7,"#, r#""model":"up","max_tokens":5,"#),
+        (7, r#""model":"up","max_completion_token\u0073":7,"#, r#""model":"up","max_tokens":7,"#),
+        (
+            5,
+            r#""model":"up","max_tokens":null,"max_completion_tokens":7,"#,
+            r#""model":"up","max_tokens":5,"max_completion_tokens":5,"#,
+        ),
+        (
+            7,
+            r#""model":"up","max_completion_tokens":7,"max_tokens":9,"#,
+            r#""model":"up","max_completion_tokens":7,"max_tokens":7,"#,
+        ),
+    ] {
+        assert_eq!(forwarded(&format!("{{{before}{M}}}"), &cap(tokens)), format!("{{{want}{M}}}"));
+    }
+}
+
+#[test]
 fn a_responses_body_has_its_own_cap_and_asks_for_no_usage() {
     let cap = OutputCap { tokens: 50, field: CapField::MaxOutputTokens };
     let forward = Forward { model: "up", usage: true, cap: Some(cap) };
@@ -153,6 +177,13 @@ fn change(mut value: Value, forward: &Forward<'_>) -> Value {
                 found = true;
                 body.insert(field.into(), n.min(cap.tokens.into()).into());
             }
+        }
+        let newer = body.get("max_completion_tokens").filter(|n| n.is_u64()).cloned();
+        if let (CapField::MaxTokens, Some(newer)) = (cap.field, newer)
+            && body.get("max_tokens").is_none_or(Value::is_null)
+            && body.insert("max_tokens".into(), newer).is_none()
+        {
+            body.remove("max_completion_tokens");
         }
         if !found {
             body.insert(cap.field.name().into(), cap.tokens.into());

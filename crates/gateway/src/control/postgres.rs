@@ -46,7 +46,7 @@ impl Database {
             let keys = client.query(&format!("{KEYS} ORDER BY id"), &[]).await?;
             let keys = keys.iter().map(key).collect::<Result<_, _>>()?;
             let limits = client.query("SELECT scope, body, changed_ms FROM scope_limits ORDER BY scope", &[]).await?;
-            let limits = limits.iter().map(limit).filter_map(Result::transpose).collect::<Result<_, _>>()?;
+            let limits = limits.iter().map(limit).collect::<Result<_, _>>()?;
             Ok(Stored { revision, keys, limits, ..Stored::default() })
         })
     }
@@ -148,7 +148,7 @@ fn key(row: &tokio_postgres::Row) -> Result<KeyRow, Error> {
     }))
 }
 
-fn limit(row: &tokio_postgres::Row) -> Result<Option<LimitRow>, Error> {
+fn limit(row: &tokio_postgres::Row) -> Result<LimitRow, Error> {
     Ok(LimitRow::of_columns(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 
@@ -161,7 +161,7 @@ async fn find(tx: &Transaction<'_>, target: &Target) -> Result<Option<Row>, Erro
         Target::Limits(scope) => {
             let sql = "SELECT scope, body, changed_ms FROM scope_limits WHERE scope = $1";
             let found = tx.query_opt(sql, &[scope]).await?;
-            Ok(found.as_ref().map(limit).transpose()?.flatten().map(Row::Limits))
+            Ok(found.as_ref().map(limit).transpose()?.map(Row::Limits))
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use waypost_core::config::{Mistake, limit_change};
-use waypost_core::gate::{LimitChange, ScopeId};
+use waypost_core::gate::{LimitChange, Quota, ScopeId};
 
 /// A secret under the key of all hashes.
 pub type Hash = [u8; 32];
@@ -96,13 +96,24 @@ impl LimitRow {
         json!({"scope": &*self.scope, "limits": self.limits, "changed": time(self.changed_ms)})
     }
 
-    /// From columns; what another program made of a body is nothing, and said.
-    pub(super) fn of_columns(scope: String, body: &str, changed_ms: i64) -> Option<Self> {
-        let Ok(limits) = serde_json::from_str(body) else {
-            tracing::error!(scope, "the stored limits cannot be read: the configured ones hold");
-            return None;
-        };
-        Some(Self { scope: scope.into(), limits, changed_ms })
+    /// From columns. Where another program made something else of a body, nothing passes: the limit may have been the
+    /// only one.
+    pub(super) fn of_columns(scope: String, body: &str, changed_ms: i64) -> Self {
+        let limits = serde_json::from_str(body).unwrap_or_else(|_| {
+            tracing::error!(scope, "{UNREADABLE}");
+            Map::from_iter([(Quota::RequestsPerMinute.name().to_owned(), json!(0))])
+        });
+        Self { scope: scope.into(), limits, changed_ms }
+    }
+
+    /// What it changes. Where that cannot be read, nothing passes.
+    pub(super) fn change(&self) -> LimitChange {
+        limit_change(&self.limits).unwrap_or_else(|| {
+            tracing::error!(scope = &*self.scope, "{UNREADABLE}");
+            let mut closed = LimitChange::default();
+            closed.set(Quota::RequestsPerMinute, Some(0));
+            closed
+        })
     }
 
     pub(super) fn body(&self) -> String {
@@ -138,6 +149,8 @@ impl AuditRow {
     }
 }
 
+const UNREADABLE: &str = "the stored limits cannot be read: nothing passes there until they are set or unset anew";
+
 /// All that is stored, at one revision.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
@@ -157,14 +170,14 @@ impl Stored {
         self.keys.iter().find(|row| &*row.id == id)
     }
 
-    /// The limits that were changed, by scope.
+    /// The limits that were changed, by scope. Those that cannot be read let nothing pass.
     pub fn overrides(&self) -> HashMap<ScopeId, LimitChange> {
         let one = |row: &LimitRow| {
-            let change = ScopeId::parse(&row.scope).zip(limit_change(&row.limits));
-            if change.is_none() {
-                tracing::error!(scope = &*row.scope, "the stored limits cannot be read: the configured ones hold");
-            }
-            change
+            let Some(scope) = ScopeId::parse(&row.scope) else {
+                tracing::error!(scope = &*row.scope, "limits are stored for what is no scope: they limit nothing");
+                return None;
+            };
+            Some((scope, row.change()))
         };
         self.limits.iter().filter_map(one).collect()
     }

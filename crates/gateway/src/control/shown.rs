@@ -4,7 +4,7 @@
 use super::command::no_such_key;
 use super::rows::{AuditRow, KeyRow, Refused, Stored, time};
 use serde_json::{Map, Value, json};
-use waypost_core::config::{Config, Key, limit_change, shown_limits};
+use waypost_core::config::{Config, Key, shown_limits};
 use waypost_core::gate::{Limits, ScopeId};
 
 /// All keys, those of the configuration first.
@@ -32,7 +32,7 @@ pub fn limit_list(config: &Config, stored: &Stored) -> Value {
         let mut shown = row.shown();
         let id = ScopeId::parse(&row.scope);
         let configured = id.map(|id| configured(config, stored, &id)).unwrap_or_default();
-        let now = limit_change(&row.limits).map_or_else(|| configured.clone(), |change| configured.changed(&change));
+        let now = configured.changed(&row.change());
         shown["configured"] = shown_limits(&configured);
         shown["in_force"] = shown_limits(&now);
         shown

@@ -43,7 +43,7 @@ impl Database {
             let mut keys = tx.prepare_cached(&format!("{KEYS} ORDER BY id"))?;
             let keys = keys.query_map([], key)?.collect::<Result<_, _>>()?;
             let mut limits = tx.prepare_cached("SELECT scope, body, changed_ms FROM scope_limits ORDER BY scope")?;
-            let limits = limits.query_map([], limit)?.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+            let limits = limits.query_map([], limit)?.collect::<Result<_, _>>()?;
             Ok(Stored { revision, keys, limits, ..Stored::default() })
         };
         read(&mut self.conn).map_err(|e| location.explain(e))
@@ -122,7 +122,7 @@ fn key(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeyRow> {
     }))
 }
 
-fn limit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<LimitRow>> {
+fn limit(row: &rusqlite::Row<'_>) -> rusqlite::Result<LimitRow> {
     Ok(LimitRow::of_columns(row.get(0)?, &row.get::<_, String>(1)?, row.get(2)?))
 }
 
@@ -135,7 +135,7 @@ fn find(tx: &Transaction<'_>, target: &Target) -> rusqlite::Result<Option<Row>> 
         Target::Limits(scope) => {
             let sql = "SELECT scope, body, changed_ms FROM scope_limits WHERE scope = ?";
             let found = tx.query_row(sql, [scope], limit).optional()?;
-            Ok(found.flatten().map(Row::Limits))
+            Ok(found.map(Row::Limits))
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::*;
 use serde_json::json;
 use waypost_core::config;
+use waypost_core::gate::{Quota, ScopeId};
 
 fn configuration() -> Config {
     let text = "providers: { sim: { dialect: simulated } }\nmodels: { alpha: { endpoints: [{ provider: sim }] } }";
@@ -94,4 +95,22 @@ fn a_storage_in_memory_is_the_processes_own() {
     one.change_blocking(&configuration(), Command::CreateKey(json!({})), "cli").unwrap();
     assert_eq!((one.stored().keys.len(), two.stored().keys.len()), (1, 0));
     check_id(&one.stored().keys[0].id).unwrap();
+}
+
+/// Found in review: limits that could not be read any more were as good as none.
+#[test]
+fn stored_limits_that_cannot_be_read_let_nothing_pass() {
+    let row = |scope: &str, body: &str| LimitRow::of_columns(scope.to_owned(), body, 0);
+    let limits = vec![
+        row("team/a", r#"{"usd_per_day": 1}"#),
+        row("team/b", "{"),
+        row("team/c", r#"{"usd_per_day": {}}"#),
+        row("nobody", "{}"),
+    ];
+    let overrides = Stored { limits, ..Stored::default() }.overrides();
+    let limit = |scope, quota| overrides.get(&ScopeId::parse(scope).unwrap()).unwrap().of(quota);
+    assert_eq!(limit("team/a", Quota::RequestsPerMinute), None);
+    assert_eq!(limit("team/b", Quota::RequestsPerMinute), Some(Some(0)));
+    assert_eq!(limit("team/c", Quota::RequestsPerMinute), Some(Some(0)));
+    assert_eq!(overrides.len(), 3);
 }

@@ -48,10 +48,14 @@ impl Driver {
             rng: Rng::new(seed),
             away_since: None,
         };
+        let ends = Ends(gate.clone());
         let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
+            let _ends = ends;
             let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = built.expect("a runtime needs only an epoll instance, which this process has");
             runtime.block_on(exchange.run());
+            // A call that hangs in the store is not waited for.
+            runtime.shutdown_background();
         })?;
         Ok(Self { gate, thread: Some(thread) })
     }
@@ -71,6 +75,17 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Tells who waits that nobody exchanges any more, however the thread ended: better refused than waiting in vain.
+struct Ends(Arc<Gate>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let why = Arc::from("the thread that asks it has ended");
+        let away = Some((Instant(u64::MAX), why));
+        self.0.rounds.send_modify(|round| *round = Round { number: round.number + 1, away });
     }
 }
 
@@ -182,10 +197,9 @@ impl Exchange {
             if closing {
                 scope.close();
             }
-            let thresholds = scope.limits().thresholds().to_vec();
             for due in scope.due(now.instant, now.unix_ms, ticked) {
-                let id = due.part.book_id(&cell.id);
-                pending.push(Pending { cell: cell.clone(), due, id, thresholds: thresholds.clone() });
+                let (id, thresholds) = (due.part.book_id(&cell.id), scope.limits().thresholds().to_vec());
+                pending.push(Pending { cell: cell.clone(), due, id, thresholds });
             }
         }
         pending

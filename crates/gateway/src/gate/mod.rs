@@ -5,6 +5,8 @@ mod driver;
 mod pacing;
 mod reservation;
 mod status;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use driver::{Driver, History};
@@ -94,6 +96,9 @@ pub struct Event {
 /// A round trip to the store that is short enough to take its clock from.
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 
+/// How often a request that waits for the store looks by itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Where less than so many of the last request's worst case is left, room is scarce.
 const FEW: u64 = 20;
 
@@ -109,6 +114,8 @@ pub enum Refused {
     Unavailable(Arc<str>),
     /// The request's deadline passed while it waited for the store.
     Deadline,
+    /// Money is limited there, and nobody stated the model's price.
+    NoPrice(ScopeId),
 }
 
 /// What one attempt wants reserved, and where.
@@ -179,30 +186,33 @@ impl Gate {
     pub async fn reserve(self: &Arc<Self>, wanted: &Wanted<'_>, deadline: Instant) -> Result<Reservation, Refused> {
         let began = self.clock.instant();
         let since = Instant(began.0.saturating_sub(FRESH.as_nanos() as u64));
-        match self.try_reserve(wanted, since, deadline) {
-            Ok(reservation) => return Ok(reservation),
-            Err(Verdict::Exceeded(exceeded)) => return Err(Refused::Exceeded(exceeded)),
-            Err(Verdict::Ask | Verdict::Fits) => {}
+        let look = || match self.try_reserve(wanted, since, deadline) {
+            Ok(reservation) => Some(Ok(reservation)),
+            Err(Verdict::Exceeded(exceeded)) => Some(Err(Refused::Exceeded(exceeded))),
+            Err(Verdict::Ask | Verdict::Fits) => None,
+        };
+        if let Some(known) = look() {
+            return known;
         }
         let mut rounds = self.rounds.subscribe();
         let mut waits: Vec<Option<u64>> = vec![None; wanted.len()];
         loop {
-            // Before the need is made known: the round that it brings about is not missed.
+            // Before the look: a round that ends after it is not missed.
             let away = rounds.borrow_and_update().away.clone();
+            if let Some(known) = look() {
+                return known;
+            }
             if let Some((_, why)) = away.filter(|(at, _)| *at >= began) {
                 return self.without_store(wanted, since, deadline, why);
             }
+            let now = self.clock.instant();
+            if now >= deadline {
+                return Err(Refused::Deadline);
+            }
             self.want(wanted, since, &mut waits);
-            match tokio::time::timeout_at(self.clock.timer(deadline), rounds.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Refused::Unavailable("the gate has shut down".into())),
-                Err(_) => return Err(Refused::Deadline),
-            }
-            match self.try_reserve(wanted, since, deadline) {
-                Ok(reservation) => return Ok(reservation),
-                Err(Verdict::Exceeded(exceeded)) => return Err(Refused::Exceeded(exceeded)),
-                Err(Verdict::Ask | Verdict::Fits) => {}
-            }
+            // What is wanted may be there by now without a round: another request gave it back, or a window turned.
+            let again = self.clock.timer((now + LOOK_AGAIN).min(deadline));
+            let _ = tokio::time::timeout_at(again, rounds.changed()).await;
         }
     }
 
@@ -320,7 +330,7 @@ impl Gate {
     /// Has the next exchange bring what is wanted.
     fn want(&self, wanted: &Wanted<'_>, since: Instant, waits: &mut [Option<u64>]) {
         for ((cell, need), wait) in wanted.cells().into_iter().zip(waits) {
-            *wait = Some(cell.lock().wait_for(&need, since, *wait));
+            *wait = cell.lock().wait_for(&need, since, *wait);
             self.queue(cell);
         }
         self.wake.notify_one();

@@ -177,6 +177,8 @@ pub fn limits<'k>(
         let changed = all.get(scope).cloned().unwrap_or_default().changed(change);
         all.insert(scope.clone(), changed);
     }
+    let usual = all.get(&ScopeId::Global).and_then(|global| global.on_exhausted);
+    all.values_mut().for_each(|limits| limits.on_exhausted = limits.on_exhausted.or(usual));
     all.retain(|_, limits| !limits.is_empty());
     all
 }

@@ -25,20 +25,20 @@ use crate::gate::{Gate, Refused};
 use crate::live::LiveView;
 use crate::store::{RequestOutcome, RequestRecord};
 use crate::upstream::Pool;
-use attempt::{Brought, Exchange};
+use attempt::{Answer, Brought, Exchange};
 use cached::Recorder;
 use outgoing::Unsayable;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use waypost_core::attempt::{Attempt, CandidatePlan, GiveUp, Limits, Plan, Skip, Step};
+use waypost_core::attempt::{Attempt, CandidatePlan, Failure, GiveUp, Limits, Plan, Skip, Step};
 use waypost_core::chat;
 use waypost_core::dialect::Malformed;
 use waypost_core::gate::Exceeded;
 use waypost_core::health::Ticket;
 use waypost_core::policy::Translation;
 use waypost_core::registry::EndpointIx;
-use waypost_core::route::{Ask, Decision, decide};
+use waypost_core::route::{Ask, Candidate, Decision, decide};
 use waypost_core::units::{Instant, RequestId, Rng};
 
 /// One request, read and prepared, to its answer.
@@ -69,7 +69,8 @@ pub async fn answer(
         // Whoever waits for room gives up the place meanwhile, and is decided anew.
         match run.run(account, permit, &mut rng).await {
             Ended::Answered(reply) => return reply,
-            Ended::NoRoom(account, exceeded) => {
+            Ended::NoRoom(mut account, exceeded) => {
+                account.admitted = None;
                 if reserve::wait_for_room(state, &exceeded, deadline).await {
                     account.abandon();
                 } else {
@@ -112,6 +113,27 @@ impl Prepared {
     }
 }
 
+/// What the attempts of one request have met with.
+#[derive(Default)]
+struct Met {
+    /// What each failed attempt brought, in the order of [`Plan::tried`].
+    brought: Vec<Brought>,
+    /// Why endpoints could not be asked.
+    unsayable: Vec<Unsayable>,
+    /// Why the gate refused the last attempt that it did.
+    refused: Option<Refused>,
+}
+
+/// Why an attempt gave no answer.
+enum Missed {
+    /// It was not made.
+    NotMade(Skip),
+    /// It failed, then.
+    Failed(Failure, Instant),
+    /// Budgets cannot be checked, for this attempt or any other.
+    NoBudgets(Refused),
+}
+
 /// One request under way.
 struct Run<'a> {
     state: &'a Arc<State>,
@@ -143,15 +165,13 @@ impl Run<'_> {
         self.state.retry_budget.request();
         let snapshot = account.snapshot.clone();
         let endpoints = self.endpoints(&account.decision);
+        let window = |c: &Candidate| snapshot.config.registry.model(c.model).context_window;
         let candidates: Vec<CandidatePlan<'_>> = account
             .decision
             .candidates
             .iter()
             .zip(&endpoints)
-            .map(|(c, e)| {
-                let window = snapshot.config.registry.model(c.model).context_window;
-                CandidatePlan { model: c.model, endpoints: e, window, emergency: c.degraded }
-            })
+            .map(|(c, e)| CandidatePlan { model: c.model, endpoints: e, window: window(c), emergency: c.degraded })
             .collect();
         let execution = &snapshot.config.execution;
         let limits = Limits {
@@ -161,11 +181,7 @@ impl Run<'_> {
             no_fallback: account.decision.no_fallback,
         };
         let mut plan = Plan::new(&candidates, limits);
-        // What each failed attempt brought, in the order of `plan.tried()`.
-        let mut brought: Vec<Brought> = Vec::new();
-        let mut unsayable: Vec<Unsayable> = Vec::new();
-        // Why the gate refused the last attempt that it did.
-        let mut refused: Option<Refused> = None;
+        let mut met = Met::default();
         loop {
             let now = self.state.clock.instant();
             match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
@@ -174,63 +190,64 @@ impl Run<'_> {
                     if let Some(recorder) = recorder {
                         recorder.vain();
                     }
-                    if let (GiveUp::Budget, Some(refused)) = (how, refused) {
-                        return match refused {
-                            Refused::Exceeded(x) if reserve::may_wait(self.prepared, &x) => {
-                                Ended::NoRoom(Box::new(account), x)
-                            }
-                            refused => {
-                                Ended::Answered(give_up::no_room(self.id, account, refused, self.state.gate.now()))
-                            }
-                        };
-                    }
-                    return Ended::Answered(give_up::give_up(
-                        self.id, account, how, &plan, brought, &unsayable, permit,
-                    ));
+                    return self.unanswered(account, how, &plan, met, permit);
                 }
-                Step::Try(attempt) => {
-                    let allowed = match self.reserve(&attempt, &mut account).await {
-                        Ok(allowed) => allowed,
-                        Err(why) => {
-                            plan.not_made(Skip::Budget);
-                            refused = Some(why);
-                            continue;
-                        }
-                    };
-                    let candidate = &account.decision.candidates[attempt.candidate];
-                    let mut outgoing = match self.outgoing(&attempt, candidate, allowed.cap) {
-                        Ok(outgoing) => outgoing,
-                        Err(why) => {
-                            plan.not_made(Skip::Inexpressible);
-                            unsayable.push(why);
-                            continue;
-                        }
-                    };
-                    let now = self.state.clock.instant();
-                    let ticket = match self.place(&attempt, now) {
-                        Ok(ticket) => ticket,
-                        Err(skip) => {
-                            plan.not_made(skip);
-                            continue;
-                        }
-                    };
-                    account.begin(attempt, ticket, allowed, now);
-                    account.dropped = std::mem::take(&mut outgoing.dropped);
-                    let exchange = Exchange { run: self, attempt, begun: now, outgoing };
-                    match exchange.run(&mut account).await {
-                        Ok(answer) => {
-                            return Ended::Answered(answer.reply(self, account, attempt.number, permit, recorder));
-                        }
-                        Err(what) => {
-                            let now = self.state.clock.instant();
-                            account.failed(&what.failure, now);
-                            exchange.say_loudly(&what);
-                            plan.failed(what.failure, now);
-                            brought.push(what);
-                        }
+                Step::Try(attempt) => match self.attempt(attempt, &mut account, &mut met).await {
+                    Ok(answer) => {
+                        return Ended::Answered(answer.reply(self, account, attempt.number, permit, recorder));
                     }
-                }
+                    Err(Missed::NotMade(skip)) => plan.not_made(skip),
+                    Err(Missed::Failed(failure, at)) => plan.failed(failure, at),
+                    Err(Missed::NoBudgets(why)) => {
+                        return Ended::Answered(give_up::no_room(self.id, account, why, self.state.gate.now()));
+                    }
+                },
             }
+        }
+    }
+
+    /// One attempt: reserve, write the request, take a place, exchange.
+    async fn attempt(&self, attempt: Attempt, account: &mut Account, met: &mut Met) -> Result<Answer, Missed> {
+        let allowed = self.reserve(&attempt, account).await.map_err(|why| {
+            if matches!(why, Refused::Unavailable(_) | Refused::Deadline) {
+                return Missed::NoBudgets(why);
+            }
+            met.refused = Some(why);
+            Missed::NotMade(Skip::Budget)
+        })?;
+        let candidate = &account.decision.candidates[attempt.candidate];
+        let mut outgoing = self.outgoing(&attempt, candidate, allowed.cap).map_err(|why| {
+            met.unsayable.push(why);
+            Missed::NotMade(Skip::Inexpressible)
+        })?;
+        let begun = self.state.clock.instant();
+        let ticket = self.place(&attempt, begun).map_err(Missed::NotMade)?;
+        account.begin(attempt, ticket, allowed, begun);
+        account.dropped = std::mem::take(&mut outgoing.dropped);
+        let exchange = Exchange { run: self, attempt, begun, outgoing };
+        match exchange.run(account).await {
+            Ok(answer) => Ok(answer),
+            Err(what) => {
+                let now = self.state.clock.instant();
+                account.failed(&what.failure, now);
+                exchange.say_loudly(&what);
+                let failure = what.failure;
+                met.brought.push(what);
+                Err(Missed::Failed(failure, now))
+            }
+        }
+    }
+
+    /// No attempt brought an answer, or none could be made.
+    fn unanswered(&self, account: Account, how: GiveUp, plan: &Plan<'_>, met: Met, permit: Permit) -> Ended {
+        match (how, met.refused) {
+            (GiveUp::Budget, Some(Refused::Exceeded(x))) if reserve::may_wait(self.prepared, &x) => {
+                Ended::NoRoom(Box::new(account), x)
+            }
+            (GiveUp::Budget, Some(refused)) => {
+                Ended::Answered(give_up::no_room(self.id, account, refused, self.state.gate.now()))
+            }
+            _ => Ended::Answered(give_up::give_up(self.id, account, how, plan, met.brought, &met.unsayable, permit)),
         }
     }
 
@@ -262,7 +279,7 @@ impl Run<'_> {
         let config = &self.prepared.snapshot.config;
         let registry = &config.registry;
         let key = self.prepared.key.as_ref().filter(|k| !k.providers.is_empty());
-        let of = |c: &waypost_core::route::Candidate| {
+        let of = |c: &Candidate| {
             let all = &registry.model(c.model).endpoints;
             if c.provider.is_none() && key.is_none() {
                 return Cow::Borrowed(all.as_slice());

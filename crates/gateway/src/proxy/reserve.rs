@@ -35,6 +35,11 @@ impl Run<'_> {
         }
         let tight = scopes.iter().chain(model).any(|cell| cell.is_tight());
         let caps = scopes.iter().chain(model).any(|cell| cell.limits_output());
+        // A limit of money may be newer than the decision: what cannot be priced is not spent.
+        let money = scopes.iter().chain(model).find(|cell| cell.limits_money());
+        if let Some(cell) = money.filter(|_| candidate.price(&config.registry).is_none()) {
+            return Err(Refused::NoPrice(cell.id().clone()));
+        }
         let own = self.prepared.worst(candidate, tight);
         let first = !account.was_admitted;
         let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
@@ -44,7 +49,8 @@ impl Run<'_> {
             others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
         let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
         let mut made = gate.reserve(&wanted(with(dearest)), self.deadline).await;
-        if matches!(made, Err(Refused::Exceeded(_))) && dearest != own.amounts {
+        // Where the store is away the slice may have room for this one still.
+        if matches!(made, Err(Refused::Exceeded(_) | Refused::Unavailable(_))) && dearest != own.amounts {
             made = gate.reserve(&wanted(with(own.amounts)), self.deadline).await;
         }
         let (admitted, reservation) = made?.split();
@@ -52,7 +58,7 @@ impl Run<'_> {
         account.admitted = admitted.or(account.admitted.take());
         let n = u64::from(self.prepared.profile.n.max(1));
         let cap = own.cap.filter(|_| caps);
-        Ok(Allowed { reservation: Some(reservation), cap, most_output: own.cap.map(|cap| u64::from(cap) * n) })
+        Ok(Allowed { reservation: Some(reservation), cap, most_output: cap.map(|cap| u64::from(cap) * n) })
     }
 }
 

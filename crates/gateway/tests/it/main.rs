@@ -15,5 +15,6 @@ mod gate;
 mod google;
 mod harness;
 mod listener;
+mod pacing;
 mod streams;
 mod upstream;

@@ -93,7 +93,7 @@ pub(in crate::config) struct LimitKeys {
     /// Tokens, input and output together, that one request may use at worst. Default no limit.
     #[schemars(range(min = 0, max = 1_000_000_000_000_000u64))]
     pub(in crate::config) tokens_per_request: Option<u64>,
-    /// What a request gets that a budget has no room for. Default: as a wider scope says, at last `deny`.
+    /// What a request gets that a budget has no room for. Default: as `global` says, at last `deny`.
     pub(in crate::config) on_exhausted: Option<OnExhausted>,
     /// Shares of a budget, up to 1, that raise an event each, once a window. Default 0.5, 0.75 and 0.9.
     #[schemars(length(max = 10))]

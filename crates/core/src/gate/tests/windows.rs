@@ -252,3 +252,20 @@ fn accounts_of_a_crowd_are_put_together_and_none_is_counted_twice() {
     let body = serde_json::to_string(&world.book(DAY)).unwrap();
     assert!(body.len() < 130 * 60, "{} bytes", body.len());
 }
+
+/// Found in review: what was wanted of a window that turned meanwhile was wanted of nobody.
+#[test]
+fn whoever_waits_over_midnight_asks_of_the_new_day() {
+    let mut limits = Limits::default();
+    limits.set(DAY, Some(1_000));
+    let (id, zone) = (ScopeId::Global, jiff::tz::TimeZone::UTC);
+    let mut scope = Scope::new(id, limits, zone, NOON);
+    let (need, now) = (Amounts { usd: 100, ..Amounts::default() }, crate::units::Instant(1));
+    let waits = scope.wait_for(&need, now, None);
+    assert_eq!(scope.wait_for(&need, now, waits), waits, "once");
+    scope.turn(NOON + 24 * HOUR as i64);
+    scope.wait_for(&need, now, waits);
+    let due = scope.due(now, NOON + 24 * HOUR as i64, false);
+    assert_eq!(due.iter().map(|d| d.ask.need).collect::<Vec<_>>(), [100]);
+    assert_eq!(due[0].part.period.map(|p| p.start_ms), Some(NOON + 12 * HOUR as i64));
+}
