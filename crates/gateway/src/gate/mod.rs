@@ -101,6 +101,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where less than so many of the last request's worst case is left, room is scarce.
 const FEW: u64 = 20;
+/// A limit of so few requests is a small one: each is counted exactly from the first on.
+const SMALL: u64 = 1000;
 
 /// Events kept for `/admin/budgets`.
 const EVENTS: usize = 256;
@@ -417,6 +419,24 @@ impl Cell {
     /// Whether a candidate's worst case is to be looked at before it is chosen.
     pub fn is_tight(&self) -> bool {
         self.tight.load(Ordering::Relaxed)
+    }
+
+    /// Whether so little may be left, or is there at all, that a need is to be known exactly. What was never asked about
+    /// counts as whole.
+    pub fn is_near(&self, need: &Amounts) -> bool {
+        let scope = self.lock();
+        let near = |k: gate::Known<'_>| {
+            let n = need.of(k.part.quota);
+            match k.slice.answered_at() {
+                _ if n == 0 => false,
+                Some(_) => k.slice.attainable() <= (k.limit / 20).max(n.saturating_mul(FEW)),
+                None => k.limit <= n.saturating_mul(SMALL),
+            }
+        };
+        let (usd, tokens) = (scope.limits().usd_per_request, scope.limits().tokens_per_request);
+        usd.is_some_and(|cap| need.usd.saturating_mul(2) > cap.0.unsigned_abs())
+            || tokens.is_some_and(|cap| need.tokens.saturating_mul(2) > cap)
+            || scope.known().any(near)
     }
 
     /// Whether money is limited here.

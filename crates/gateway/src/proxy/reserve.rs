@@ -40,11 +40,14 @@ impl Run<'_> {
         if let Some(cell) = money.filter(|_| candidate.price(&config.registry).is_none()) {
             return Err(Refused::NoPrice(cell.id().clone()));
         }
-        let own = self.prepared.worst(candidate, tight);
+        let near = |need: &Amounts| scopes.iter().chain(model).any(|cell| cell.is_tight() && cell.is_near(need));
+        let rough = self.prepared.worst(candidate, false);
+        let exactly = tight && near(&rough.amounts);
+        let own = if exactly { self.prepared.worst(candidate, true) } else { rough };
         let first = !account.was_admitted;
         let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
         let attempted = Amounts { requests: 1, concurrency: 1, ..own.amounts };
-        let others = candidates[attempt.candidate..].iter().map(|c| self.prepared.worst(c, tight).amounts);
+        let others = candidates[attempt.candidate..].iter().map(|c| self.prepared.worst(c, exactly).amounts);
         let dearest =
             others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
         let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };

@@ -266,7 +266,7 @@ fn a_stored_key_opens_the_listener() {
 fn two_gateways_share(storage: &str) {
     let (one, two) = (Gateway::start(&on(storage)), Gateway::start(&on(storage)));
     let (mut a, mut b) = (one.client(), two.client());
-    let secret = create(&mut a, &json!({"id": "app", "limits": {"requests_per_minute": 1000}}));
+    let secret = create(&mut a, &json!({"id": "app", "limits": {"requests_per_minute": 1_000_000}}));
     // Known at both: the pepper is shared.
     wait_until("the other gateway asks for keys", || !good(&mut b, "wp-unknown"));
     assert!(good(&mut b, &secret));
