@@ -304,9 +304,7 @@ impl Account {
         }
         self.state.ledger.record(*record);
     }
-}
 
-impl Account {
     /// Nothing was attempted and nothing is to be recorded: the request will be decided anew.
     pub fn abandon(mut self) {
         self.record = None;

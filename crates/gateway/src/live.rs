@@ -26,8 +26,16 @@ struct GateView<'a> {
     gate: &'a Gate,
     key: Option<&'a Key>,
     tags: &'a [(Arc<str>, Arc<str>)],
-    /// The scopes of the place that was asked about last: one a request, as a rule.
-    scopes: RefCell<Option<(Place, Vec<Arc<Cell>>)>>,
+    /// What was found for the place that was asked about last: one a request, as a rule.
+    put: RefCell<Option<Put>>,
+}
+
+/// The limited scopes of a request that was put there, the model's left out, and what they ask together.
+#[derive(Debug)]
+struct Put {
+    place: Place,
+    scopes: Vec<Arc<Cell>>,
+    gated: Gated,
 }
 
 impl<'a> LiveView<'a> {
@@ -38,30 +46,26 @@ impl<'a> LiveView<'a> {
 
     /// With the gate, for a request of this key with these tags.
     pub fn gated(self, gate: &'a Gate, key: Option<&'a Key>, tags: &'a [(Arc<str>, Arc<str>)]) -> Self {
-        Self { gate: Some(GateView { gate, key, tags, scopes: RefCell::new(None) }), ..self }
+        Self { gate: Some(GateView { gate, key, tags, put: RefCell::new(None) }), ..self }
     }
 
     fn model_name(&self, model: ModelIx) -> &str {
         &self.snapshot.config.registry.model(model).name
     }
 
-    /// Calls with the scopes of a request that was put there.
-    fn with_scopes<T>(&self, gate: &GateView<'_>, place: Place, call: impl FnOnce(&[Arc<Cell>]) -> T) -> T {
-        let mut known = gate.scopes.borrow_mut();
-        let scopes = match &*known {
-            Some((of, scopes)) if *of == place => scopes,
+    /// Calls with what is found for a request that was put there.
+    fn put<T>(&self, gate: &GateView<'_>, place: Place, call: impl FnOnce(&Put) -> T) -> T {
+        let mut known = gate.put.borrow_mut();
+        let put = match &*known {
+            Some(put) if put.place == place => put,
             _ => {
-                let config = &self.snapshot.config;
-                let belongs = Belongs {
-                    key: gate.key,
-                    stage: place.stage.map(|s| &*config.stages[s].name),
-                    route: place.route.map(|r| &*config.routes[r].name),
-                    tags: gate.tags,
-                };
-                &known.insert((place, gate.gate.view().scopes(&belongs))).1
+                let belongs = Belongs::new(&self.snapshot.config, gate.key, gate.tags, place);
+                let scopes = gate.gate.view().scopes(&belongs);
+                let gated = asked(scopes.iter(), Gated::default());
+                &*known.insert(Put { place, scopes, gated })
             }
         };
-        call(scopes)
+        call(put)
     }
 }
 
@@ -82,27 +86,28 @@ impl Live for LiveView<'_> {
         let Some(gate) = &self.gate else { return Gated::default() };
         let view = gate.gate.view();
         let own = view.model(self.model_name(model));
-        self.with_scopes(gate, place, |scopes| {
-            let all = || scopes.iter().chain(own);
-            Gated {
-                money: all().any(|c| c.limits_money()),
-                tight: all().any(|c| c.is_tight()),
-                clamp: all().any(|c| c.is_clamped()),
-            }
-        })
+        self.put(gate, place, |put| asked(own.into_iter(), put.gated))
     }
 
     fn lambda(&self, place: Place) -> Option<f64> {
-        let (gate, config) = (self.gate.as_ref()?, &self.snapshot.config);
-        let route = place.route.map(|r| &*config.routes[r].name);
-        let stage = place.stage.map(|s| &*config.stages[s].name);
-        gate.gate.view().pacer(route, stage)?.lambda()
+        let gate = self.gate.as_ref()?;
+        let belongs = Belongs::new(&self.snapshot.config, gate.key, gate.tags, place);
+        gate.gate.view().pacer(belongs.route, belongs.stage)?.lambda()
     }
 
     fn room(&self, place: Place, model: ModelIx, need: &Amounts) -> Result<(), Box<Exceeded>> {
         let Some(gate) = &self.gate else { return Ok(()) };
         let view = gate.gate.view();
         let own = view.model(self.model_name(model));
-        self.with_scopes(gate, place, |scopes| gate.gate.room(&mut scopes.iter().chain(own).map(|cell| (cell, *need))))
+        self.put(gate, place, |put| gate.gate.room(&mut put.scopes.iter().chain(own).map(|cell| (cell, *need))))
     }
+}
+
+/// What `before` asks, and these scopes with it.
+fn asked<'c>(cells: impl Iterator<Item = &'c Arc<Cell>>, before: Gated) -> Gated {
+    cells.fold(before, |all, cell| Gated {
+        money: all.money || cell.limits_money(),
+        tight: all.tight || cell.is_tight(),
+        clamp: all.clamp || cell.is_clamped(),
+    })
 }

@@ -1,6 +1,6 @@
 //! A Postgres cluster, and databases in it.
 
-use crate::process::{Process, as_server, find, free_port, is_root};
+use crate::process::{Process, as_server, find, is_root, on_a_free_port};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -125,16 +125,10 @@ impl Cluster {
             .unwrap();
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
         let mut new = Self { folder, port: 0, tls: tls.is_some(), process: None };
-        for tries_left in (0..5).rev() {
-            new.port = free_port();
-            match new.try_start() {
-                Ok(process) => {
-                    new.process = Some(process);
-                    break;
-                }
-                Err(said) => assert!(tries_left > 0, "postgres: {said}"),
-            }
-        }
+        new.process = Some(on_a_free_port("postgres", |port| {
+            new.port = port;
+            new.try_start()
+        }));
         new
     }
 

@@ -108,9 +108,17 @@ pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// A port that nobody listens on; somebody may before the server does.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+/// Starts a server on a port that nobody listens on. Somebody may before it does: then on another one.
+pub(crate) fn on_a_free_port(name: &str, mut start: impl FnMut(u16) -> Result<Process, String>) -> Process {
+    let mut said = String::new();
+    for _ in 0..5 {
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        match start(port) {
+            Ok(process) => return process,
+            Err(error) => said = error,
+        }
+    }
+    panic!("{name}: {said}")
 }
 
 /// Finds a program, else fails with the name of its package.

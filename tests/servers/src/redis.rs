@@ -1,21 +1,15 @@
 //! A Redis server without persistence.
 
-use crate::process::{Process, find, free_port};
+use crate::process::{Process, find, on_a_free_port};
 
 /// A new, empty server.
 #[must_use]
 pub fn redis() -> Redis {
     let mut new = Redis { port: 0, process: None };
-    for tries_left in (0..5).rev() {
-        new.port = free_port();
-        match new.try_start() {
-            Ok(process) => {
-                new.process = Some(process);
-                break;
-            }
-            Err(said) => assert!(tries_left > 0, "redis-server: {said}"),
-        }
-    }
+    new.process = Some(on_a_free_port("redis-server", |port| {
+        new.port = port;
+        new.try_start()
+    }));
     new
 }
 

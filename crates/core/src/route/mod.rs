@@ -239,6 +239,11 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
 }
 
 impl Decision {
+    /// Where the request was put.
+    pub fn place(&self) -> Place {
+        Place { route: self.route, stage: self.stage }
+    }
+
     /// A decision that nobody may answer, for reasons that lie in the request.
     pub fn refused(level: Level, refusal: Refusal) -> Self {
         Self {

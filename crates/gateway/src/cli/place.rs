@@ -127,9 +127,7 @@ fn budgets(config: &Config, stored: &Stored, now_ms: i64) -> Result<Value, Failu
     let limits = gate::limits(config, keyring.keys(), &stored.overrides());
     let leases = config.leases.as_ref().map(|l| l.url.expose());
     let mut books = Books::open(&config.storage, leases).map_err(|e| vec![e.to_string()])?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| vec![e.to_string()])?;
-    let scopes = runtime.block_on(gate::status(&limits, &config.time_zone, &mut books, now_ms));
+    let scopes = gate::status_blocking(&limits, &config.time_zone, &mut books, now_ms);
     Ok(serde_json::json!({"scopes": scopes.map_err(|e| vec![format!("the store of budgets: {e}")])?}))
 }
 

@@ -12,7 +12,7 @@ mod view;
 pub use driver::{Driver, History};
 pub use pacing::PaceStatus;
 pub use reservation::{Admitted, Allowed, Reservation};
-pub use status::{BudgetStatus, ScopeStatus, status};
+pub use status::{BudgetStatus, ScopeStatus, status, status_blocking};
 pub use view::{Belongs, Overrides, View, limits};
 
 use crate::clock::Clock;
@@ -381,11 +381,6 @@ impl<'a> Wanted<'a> {
 
     fn len(&self) -> usize {
         self.scopes.len() + usize::from(self.model.is_some())
-    }
-
-    /// Whether nothing is limited.
-    pub fn is_free(&self) -> bool {
-        self.scopes.is_empty() && self.model.is_none()
     }
 }
 

@@ -47,6 +47,21 @@ pub struct BudgetStatus {
     pub forecast: Option<f64>,
 }
 
+/// As [`status`], where no runtime is at hand; blocks for as long as the store takes.
+///
+/// # Errors
+/// The store cannot be asked.
+pub fn status_blocking(
+    limits: &HashMap<ScopeId, Limits>,
+    zone: &jiff::tz::TimeZone,
+    books: &mut Books,
+    now_ms: i64,
+) -> Result<Vec<ScopeStatus>, StoreAway> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| StoreAway(format!("it cannot be asked: {e}")))?;
+    runtime.block_on(status(limits, zone, books, now_ms))
+}
+
 /// Reads how every limited scope stands. `now_ms` is used where the store's clock is not told.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use waypost_core::config::{Config, Key, OnStoreLoss};
 use waypost_core::gate::{LimitChange, Limits, Scope, ScopeId};
+use waypost_core::route::Place;
 use waypost_core::units::Instant;
 
 /// What operators changed at run time, by scope.
@@ -41,6 +42,15 @@ pub struct Belongs<'a> {
     pub route: Option<&'a str>,
     /// Tags of the key and the request.
     pub tags: &'a [(Arc<str>, Arc<str>)],
+}
+
+impl<'a> Belongs<'a> {
+    /// Of a request with this key and these tags that was put there.
+    pub fn new(config: &'a Config, key: Option<&'a Key>, tags: &'a [(Arc<str>, Arc<str>)], place: Place) -> Self {
+        let stage = place.stage.map(|s| &*config.stages[s].name);
+        let route = place.route.map(|r| &*config.routes[r].name);
+        Self { key, stage, route, tags }
+    }
 }
 
 impl View {

@@ -47,7 +47,7 @@ impl Run<'_> {
         let first = !account.was_admitted;
         let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
         let attempted = Amounts { requests: 1, concurrency: 1, ..own.amounts };
-        let others = candidates[attempt.candidate..].iter().map(|c| self.prepared.worst(c, exactly).amounts);
+        let others = candidates[attempt.candidate + 1..].iter().map(|c| self.prepared.worst(c, exactly).amounts);
         let dearest =
             others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
         let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
@@ -68,13 +68,7 @@ impl Run<'_> {
 impl Prepared {
     /// The limited scopes of this request, the model's left out.
     pub fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
-        let config = &self.snapshot.config;
-        view.scopes(&Belongs {
-            key: self.key.as_deref(),
-            stage: decision.stage.map(|s| &*config.stages[s].name),
-            route: decision.route.map(|r| &*config.routes[r].name),
-            tags: &self.tags,
-        })
+        view.scopes(&Belongs::new(&self.snapshot.config, self.key.as_deref(), &self.tags, decision.place()))
     }
 
     /// The worst case of a candidate; its input is counted exactly where room is short.

@@ -76,6 +76,22 @@ pub struct StoredRequest {
     pub decision: Option<serde_json::Value>,
 }
 
+/// Which requests `r` and attempts `a` a scope counts: a condition of both databases, whose second parameter is a name and
+/// whose third is a tag's value. `sigil` is how parameters begin; `tagged` is the condition of a tag, which they write in
+/// ways of their own.
+pub(super) fn counted<'s>(scope: &'s ScopeId, sigil: char, tagged: &str) -> (String, &'s str, &'s str) {
+    let named = |column: &str| format!("{column} = {sigil}2 AND {sigil}3 = ''");
+    match scope {
+        ScopeId::Global => (named("''"), "", ""),
+        ScopeId::Team(n) => (named("r.team"), n, ""),
+        ScopeId::Key(n) => (named("r.key"), n, ""),
+        ScopeId::Stage(n) => (named("r.stage"), n, ""),
+        ScopeId::Route(n) => (named("r.route"), n, ""),
+        ScopeId::Model(n) => (named("a.model"), n, ""),
+        ScopeId::Tag(k, v) => (tagged.to_owned(), k, v),
+    }
+}
+
 impl StoredRequest {
     /// What all attempts cost.
     pub fn cost(&self) -> NanoUsd {

@@ -15,11 +15,7 @@ use std::sync::atomic::Ordering;
 pub(super) async fn shown(state: &Arc<State>, snapshot: &Arc<Snapshot>) -> Result<Reply, Error> {
     let (limits, zone) = (state.gate.limits(), snapshot.config.time_zone.clone());
     let (mut books, now_ms) = (state.books(), state.gate.now().unix_ms);
-    let read = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| e.to_string())?;
-        runtime.block_on(gate::status(&limits, &zone, &mut books, now_ms)).map_err(|e| e.to_string())
-    };
+    let read = move || gate::status_blocking(&limits, &zone, &mut books, now_ms).map_err(|e| e.to_string());
     let unavailable = |e: String| Error::new(Kind::BudgetUnavailable, format!("the store of budgets: {e}"));
     let scopes = tokio::task::spawn_blocking(read).await.map_err(|e| unavailable(e.to_string()))?;
     let scopes = scopes.map_err(unavailable)?;

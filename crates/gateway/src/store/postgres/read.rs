@@ -4,6 +4,7 @@
 use super::rows::is_lost;
 use super::{Blocking, Server, Session, connect, report, schema, within};
 use crate::store::error::LedgerError;
+use crate::store::read::counted;
 use crate::store::report::{By, Report};
 use crate::store::tags::parse_tags;
 use crate::store::{StoredAttempt, StoredRequest};
@@ -37,20 +38,11 @@ impl Reader {
     }
 
     pub(in crate::store) fn spent(&self, scope: &ScopeId, since_unix_ms: i64) -> Result<(i64, i64), LedgerError> {
-        let (filter, name, value) = match scope {
-            ScopeId::Global => ("$2 = '' AND $3 = ''", "", ""),
-            ScopeId::Team(n) => ("r.team = $2 AND $3 = ''", &**n, ""),
-            ScopeId::Key(n) => ("r.key = $2 AND $3 = ''", &**n, ""),
-            ScopeId::Stage(n) => ("r.stage = $2 AND $3 = ''", &**n, ""),
-            ScopeId::Route(n) => ("r.route = $2 AND $3 = ''", &**n, ""),
-            ScopeId::Model(n) => ("a.model = $2 AND $3 = ''", &**n, ""),
-            ScopeId::Tag(k, v) => {
-                ("EXISTS (SELECT 1 FROM json_each_text(r.tags::json) t WHERE t.key = $2 AND t.value = $3)", &**k, &**v)
-            }
-        };
+        let tagged = "EXISTS (SELECT 1 FROM json_each_text(r.tags::json) t WHERE t.key = $2 AND t.value = $3)";
+        let (counted, name, value) = counted(scope, '$', tagged);
         let sql = format!(
             "SELECT coalesce(sum(a.cost), 0)::bigint, coalesce(sum(a.input_tokens + a.output_tokens), 0)::bigint \
-             FROM requests r JOIN attempts a ON a.request = r.seq WHERE r.unix_ms >= $1 AND {filter}"
+             FROM requests r JOIN attempts a ON a.request = r.seq WHERE r.unix_ms >= $1 AND {counted}"
         );
         self.ask(async |session| {
             let row =

@@ -3,6 +3,7 @@
 use super::report;
 use super::schema::{ATTEMPT_BITS, Location, SEQ_BITS};
 use crate::store::error::LedgerError;
+use crate::store::read::counted;
 use crate::store::report::{By, Report};
 use crate::store::tags::parse_tags;
 use crate::store::{StoredAttempt, StoredRequest};
@@ -28,21 +29,12 @@ impl Reader {
     }
 
     pub(in crate::store) fn spent(&self, scope: &ScopeId, since_unix_ms: i64) -> Result<(i64, i64), LedgerError> {
-        let (filter, name, value) = match scope {
-            ScopeId::Global => ("?2 = '' AND ?3 = ''", "", ""),
-            ScopeId::Team(n) => ("r.team = ?2 AND ?3 = ''", &**n, ""),
-            ScopeId::Key(n) => ("r.key = ?2 AND ?3 = ''", &**n, ""),
-            ScopeId::Stage(n) => ("r.stage = ?2 AND ?3 = ''", &**n, ""),
-            ScopeId::Route(n) => ("r.route = ?2 AND ?3 = ''", &**n, ""),
-            ScopeId::Model(n) => ("k.model = ?2 AND ?3 = ''", &**n, ""),
-            ScopeId::Tag(k, v) => {
-                ("EXISTS (SELECT 1 FROM json_each(r.tags) t WHERE t.key = ?2 AND t.value = ?3)", &**k, &**v)
-            }
-        };
+        let tagged = "EXISTS (SELECT 1 FROM json_each(r.tags) t WHERE t.key = ?2 AND t.value = ?3)";
+        let (counted, name, value) = counted(scope, '?', tagged);
         let sql = format!(
-            "SELECT coalesce(sum(a.cost), 0), coalesce(sum(a.input_tokens + a.output_tokens), 0) FROM attempts a \
-             JOIN attempt_kinds k ON k.id = a.kind JOIN requests_v r ON r.seq = a.seq >> {ATTEMPT_BITS} \
-             WHERE a.seq >= ?1 AND {filter}"
+            "SELECT coalesce(sum(t.cost), 0), coalesce(sum(t.input_tokens + t.output_tokens), 0) FROM attempts t \
+             JOIN attempt_kinds a ON a.id = t.kind JOIN requests_v r ON r.seq = t.seq >> {ATTEMPT_BITS} \
+             WHERE t.seq >= ?1 AND {counted}"
         );
         let since = since_unix_ms.max(0) << (SEQ_BITS + ATTEMPT_BITS);
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));

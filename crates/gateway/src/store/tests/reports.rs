@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
+use waypost_core::gate::ScopeId;
 
 /// The line that a report should have, from records alone: `pick` says which of a record's attempts belong to it, and
 /// whether the record itself does.
@@ -138,6 +139,39 @@ fn reports_agree_with_a_plain_computation() {
             assert_eq!(report.total, line(&within, false, |_| true), "seed {seed}, total since {since}");
             let costs: Vec<_> = report.groups.iter().map(|g| g.figures.cost_nano_usd).collect();
             assert!(costs.is_sorted_by(|a, b| a >= b), "{costs:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_scope_has_spent_is_the_sum_of_its_attempts() {
+    for (seed, storage, _keep) in (30..32).flat_map(|seed| everywhere().map(|(s, keep)| (seed, s, keep))) {
+        let all = records(seed, 400);
+        let ledger = open(&storage);
+        write(&ledger, &all);
+        let reader = ledger.reader().unwrap();
+        let named = |by: By| all.iter().flat_map(|r| groups_of(by, r)).flatten().collect::<BTreeSet<_>>();
+        let mut scopes = vec![(By::Team, ScopeId::Global), (By::Team, ScopeId::Team("nobody' OR ''='".into()))];
+        scopes.extend(named(By::Team).iter().map(|n| (By::Team, ScopeId::Team(n.as_str().into()))));
+        scopes.extend(named(By::Key).iter().map(|n| (By::Key, ScopeId::Key(n.as_str().into()))));
+        scopes.extend(named(By::Stage).iter().map(|n| (By::Stage, ScopeId::Stage(n.as_str().into()))));
+        scopes.extend(named(By::Route).iter().map(|n| (By::Route, ScopeId::Route(n.as_str().into()))));
+        scopes.extend(named(By::Model).iter().map(|n| (By::Model, ScopeId::Model(n.as_str().into()))));
+        let tags: BTreeSet<_> = all.iter().flat_map(|r| r.tags.clone()).collect();
+        scopes.extend(tags.into_iter().map(|(k, v)| (By::Tag, ScopeId::Tag(k, v))));
+        for (by, scope) in scopes {
+            let name = match &scope {
+                ScopeId::Global => None,
+                ScopeId::Tag(k, v) => Some(format!("{k}={v}")),
+                other => other.to_string().split_once('/').map(|(_, name)| name.to_owned()),
+            };
+            let of = |r: &&RequestRecord| name.is_none() || groups_of(by, r).contains(&name);
+            let counts = |a: &&AttemptRecord| by != By::Model || name.as_deref() == Some(&*a.model);
+            let attempts: Vec<_> = all.iter().filter(of).flat_map(|r| r.attempts.iter().filter(counts)).collect();
+            let usd: i64 = attempts.iter().filter_map(|a| a.cost).map(|c| c.0).sum();
+            let tokens: u64 = attempts.iter().map(|a| a.usage.input_tokens + a.usage.output_tokens).sum();
+            assert_eq!(reader.spent(&scope, 0).unwrap(), (usd as u64, tokens), "seed {seed}, {storage:?}, {scope}");
+            assert_eq!(reader.spent(&scope, 1_795_232_800_000).unwrap(), (0, 0), "after all of them: {scope}");
         }
     }
 }

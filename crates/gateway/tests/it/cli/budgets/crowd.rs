@@ -61,13 +61,13 @@ pub(super) fn leave(address: SocketAddr, n: usize, refused: u64, body: &str, all
         }
         let waited = async {
             while errors.load(Ordering::SeqCst) < refused || !all_are_there() {
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(super::super::http::PATIENCE, waited).await.expect("they are refused or answered");
         if body.contains("\"stream\":true") {
             while begun.load(Ordering::SeqCst) < n as u64 - refused {
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                tokio::task::yield_now().await;
             }
         }
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
