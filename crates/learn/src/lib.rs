@@ -1,0 +1,8 @@
+//! Waypost's learning: from outcomes (which model answered which prompt how well) to a small predictor of quality, cost
+//! and length, and to the figures that say what routing with it is worth. Pure: no IO, clock, environment, global
+//! randomness or logging; texts, times and seeds come in as arguments, problems go out as values. Decides nothing: the
+//! core does, from what is predicted here.
+#![warn(missing_docs)]
+
+pub mod outcome;
+pub mod rng;

@@ -1,0 +1,1 @@
+//! What learning promises, seen from outside.
