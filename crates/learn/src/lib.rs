@@ -4,5 +4,9 @@
 //! core does, from what is predicted here.
 #![warn(missing_docs)]
 
+pub mod field;
+pub mod heads;
 pub mod outcome;
+pub mod prior;
 pub mod rng;
+pub mod text;
