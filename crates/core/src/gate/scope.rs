@@ -8,6 +8,7 @@ use super::{Limits, OnExhausted, Period, Quota, ScopeId, Window};
 use crate::units::{Instant, Now};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use smallvec::SmallVec;
 use std::ops::DerefMut;
 use std::time::Duration;
 
@@ -88,6 +89,9 @@ struct Line {
     limit: u64,
     slice: Slice,
 }
+
+/// Scopes of one request, as a rule at most: so many are kept without an allocation.
+pub const USUAL_SCOPES: usize = 6;
 
 /// How long a slice that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(20);
@@ -406,7 +410,7 @@ pub fn reserve<S: DerefMut<Target = Scope>>(
     scopes: &mut [(S, Amounts)],
     now: Now,
     since: Instant,
-) -> Result<Vec<Held>, Verdict> {
+) -> Result<SmallVec<[Held; USUAL_SCOPES]>, Verdict> {
     let mut ask = false;
     for (scope, need) in scopes.iter_mut() {
         scope.turn(now.unix_ms);

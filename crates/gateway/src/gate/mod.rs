@@ -13,19 +13,23 @@ pub use driver::{Driver, History};
 pub use pacing::PaceStatus;
 pub use reservation::{Admitted, Allowed, Reservation};
 pub use status::{BudgetStatus, ScopeStatus, status, status_blocking};
-pub use view::{Belongs, Overrides, View, limits};
+pub use view::{Belongs, Overrides, Scopes, View, limits};
 
 use crate::clock::Clock;
 use arc_swap::ArcSwap;
 use reservation::Outstanding;
 use slab::Slab;
+use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use waypost_core::config::OnStoreLoss;
-use waypost_core::gate::{self, Amounts, Bound, Exceeded, FRESH, Kind, OnExhausted, Quota, Scope, ScopeId, Verdict};
+use waypost_core::gate::{
+    self, Amounts, Bound, Exceeded, FRESH, Kind, OnExhausted, Quota, Scope, ScopeId, USUAL_SCOPES, Verdict,
+};
+use waypost_core::route::Gated;
 use waypost_core::units::{Instant, Now};
 
 /// Scopes, reservations and the state of the exchange. One a process.
@@ -37,8 +41,10 @@ pub struct Gate {
     /// Every scope that is limited, or still has something to report.
     cells: Mutex<HashMap<ScopeId, Arc<Cell>>>,
     view: ArcSwap<View>,
+    /// Views that were made.
+    versions: AtomicU64,
     outstanding: Mutex<Slab<Outstanding>>,
-    next_reservation: std::sync::atomic::AtomicU64,
+    next_reservation: AtomicU64,
     /// Scopes whose slices are short or run low.
     wanting: Mutex<Vec<Arc<Cell>>>,
     wake: Notify,
@@ -56,17 +62,23 @@ pub struct Cell {
     scope: Mutex<Scope>,
     /// It stands in [`Gate::wanting`].
     queued: AtomicBool,
-    /// Some quota has little room, or single requests are capped: a candidate's worst case is to be looked at.
-    tight: AtomicBool,
-    /// Money is limited here.
-    money: AtomicBool,
-    /// Output is to be capped here.
-    output: AtomicBool,
-    /// The operator wants cheap candidates from here on.
-    clamped: AtomicBool,
+    /// [`TIGHT`] and its like.
+    flags: AtomicU8,
     /// What λ is here, where some policy is paced by this scope's money.
     pacing: pacing::Pacing,
 }
+
+/// The scopes of one request.
+pub type Cells = SmallVec<[Arc<Cell>; USUAL_SCOPES]>;
+
+/// Some quota has little room, or single requests are capped: a candidate's worst case is to be looked at.
+const TIGHT: u8 = 1;
+/// Money is limited here.
+const MONEY: u8 = 2;
+/// Output is to be capped here.
+const OUTPUT: u8 = 4;
+/// The operator wants cheap candidates from here on.
+const CLAMPED: u8 = 8;
 
 /// The last exchange with the store.
 #[derive(Clone, Debug, Default)]
@@ -141,8 +153,9 @@ impl Gate {
             store_origin_ms: AtomicI64::new(0),
             cells: Mutex::default(),
             view: ArcSwap::default(),
+            versions: AtomicU64::new(0),
             outstanding: Mutex::default(),
-            next_reservation: std::sync::atomic::AtomicU64::new(1),
+            next_reservation: AtomicU64::new(1),
             wanting: Mutex::default(),
             wake: Notify::new(),
             rounds: watch::Sender::new(Round::default()),
@@ -186,14 +199,14 @@ impl Gate {
     /// Reserves in all of the scopes or in none. Waits for the store only where a slice is short, and until `deadline` at
     /// most.
     pub async fn reserve(self: &Arc<Self>, wanted: &Wanted<'_>, deadline: Instant) -> Result<Reservation, Refused> {
-        let began = self.clock.instant();
-        let since = Instant(began.0.saturating_sub(FRESH.as_nanos() as u64));
-        let look = || match self.try_reserve(wanted, since, deadline) {
+        let began = self.now();
+        let since = Instant(began.instant.0.saturating_sub(FRESH.as_nanos() as u64));
+        let look = |now: Now| match self.try_reserve(wanted, now, since, deadline) {
             Ok(reservation) => Some(Ok(reservation)),
             Err(Verdict::Exceeded(exceeded)) => Some(Err(Refused::Exceeded(exceeded))),
             Err(Verdict::Ask | Verdict::Fits) => None,
         };
-        if let Some(known) = look() {
+        if let Some(known) = look(began) {
             return known;
         }
         let mut rounds = self.rounds.subscribe();
@@ -201,10 +214,10 @@ impl Gate {
         loop {
             // Before the look: a round that ends after it is not missed.
             let away = rounds.borrow_and_update().away.clone();
-            if let Some(known) = look() {
+            if let Some(known) = look(self.now()) {
                 return known;
             }
-            if let Some((_, why)) = away.filter(|(at, _)| *at >= began) {
+            if let Some((_, why)) = away.filter(|(at, _)| *at >= began.instant) {
                 return self.without_store(wanted, since, deadline, why);
             }
             let now = self.clock.instant();
@@ -281,28 +294,25 @@ impl Gate {
     fn try_reserve(
         self: &Arc<Self>,
         wanted: &Wanted<'_>,
+        now: Now,
         since: Instant,
         deadline: Instant,
     ) -> Result<Reservation, Verdict> {
-        let now = self.now();
-        let cells = wanted.cells();
-        let mut locked: Vec<(MutexGuard<'_, Scope>, Amounts)> =
-            cells.iter().map(|(cell, need)| (cell.lock(), *need)).collect();
+        let mut locked: SmallVec<[(MutexGuard<'_, Scope>, Amounts); USUAL_SCOPES]> =
+            wanted.cells().map(|(cell, need)| (cell.lock(), need)).collect();
         let held = gate::reserve(&mut locked, now, since);
         let low = held.is_ok() && locked.iter().any(|(scope, _)| scope.is_low(now.instant));
         if matches!(held, Err(Verdict::Exceeded(_))) {
-            locked.iter().zip(&cells).for_each(|((scope, _), (cell, _))| cell.read(scope));
+            locked.iter().zip(wanted.cells()).for_each(|((scope, _), (cell, _))| cell.read(scope));
         }
         drop(locked);
         if low {
-            cells.iter().for_each(|(cell, _)| self.queue(cell));
+            wanted.cells().for_each(|(cell, _)| self.queue(cell));
             self.wake.notify_one();
         }
         let held = held?;
-        for (cell, _) in &cells {
-            cell.pacing.requests.fetch_add(1, Ordering::Relaxed);
-        }
-        let held = cells.into_iter().map(|(cell, _)| cell.clone()).zip(held).collect();
+        wanted.cells().for_each(|(cell, _)| cell.counted());
+        let held = wanted.cells().map(|(cell, _)| cell.clone()).zip(held).collect();
         Ok(Reservation::new(self.clone(), held, deadline))
     }
 
@@ -322,7 +332,7 @@ impl Gate {
                 return Err(Refused::Unavailable(why));
             }
         }
-        match self.try_reserve(wanted, since, deadline) {
+        match self.try_reserve(wanted, self.now(), since, deadline) {
             Ok(reservation) => Ok(reservation),
             Err(Verdict::Exceeded(exceeded)) => Err(Refused::Exceeded(exceeded)),
             Err(Verdict::Ask | Verdict::Fits) => Err(Refused::Unavailable(why)),
@@ -331,7 +341,7 @@ impl Gate {
 
     /// Has the next exchange bring what is wanted.
     fn want(&self, wanted: &Wanted<'_>, since: Instant, waits: &mut [Option<u64>]) {
-        for ((cell, need), wait) in wanted.cells().into_iter().zip(waits) {
+        for ((cell, need), wait) in wanted.cells().zip(waits) {
             *wait = cell.lock().wait_for(&need, since, *wait);
             self.queue(cell);
         }
@@ -373,10 +383,10 @@ impl Gate {
 
 impl<'a> Wanted<'a> {
     /// Each scope with what is wanted there, in the order of locking.
-    fn cells(&self) -> Vec<(&'a Arc<Cell>, Amounts)> {
-        let request = self.scopes.iter().map(|cell| (cell, self.request));
+    fn cells(&self) -> impl Iterator<Item = (&'a Arc<Cell>, Amounts)> + use<'a> {
+        let (request, attempt) = (self.request, self.attempt);
         // A model's scope is the last in order.
-        request.chain(self.model.map(|cell| (cell, self.attempt))).collect()
+        self.scopes.iter().map(move |cell| (cell, request)).chain(self.model.map(move |cell| (cell, attempt)))
     }
 
     fn len(&self) -> usize {
@@ -386,14 +396,10 @@ impl<'a> Wanted<'a> {
 
 impl Cell {
     fn new(scope: Scope) -> Arc<Self> {
-        let flag = || AtomicBool::new(false);
         let cell = Self {
             id: scope.id().clone(),
-            queued: flag(),
-            tight: flag(),
-            money: flag(),
-            output: flag(),
-            clamped: flag(),
+            queued: AtomicBool::new(false),
+            flags: AtomicU8::new(0),
             pacing: pacing::Pacing::default(),
             scope: Mutex::new(scope),
         };
@@ -413,7 +419,7 @@ impl Cell {
 
     /// Whether a candidate's worst case is to be looked at before it is chosen.
     pub fn is_tight(&self) -> bool {
-        self.tight.load(Ordering::Relaxed)
+        self.has(TIGHT)
     }
 
     /// Whether so little may be left, or is there at all, that a need is to be known exactly. What was never asked about
@@ -436,7 +442,7 @@ impl Cell {
 
     /// Whether money is limited here.
     pub fn limits_money(&self) -> bool {
-        self.money.load(Ordering::Relaxed)
+        self.has(MONEY)
     }
 
     /// Whether money is limited over a window.
@@ -447,12 +453,21 @@ impl Cell {
 
     /// Whether output is to be capped here.
     pub fn limits_output(&self) -> bool {
-        self.output.load(Ordering::Relaxed)
+        self.has(OUTPUT)
     }
 
-    /// Whether the operator wants cheap candidates from here on.
-    pub fn is_clamped(&self) -> bool {
-        self.clamped.load(Ordering::Relaxed)
+    /// What `before` asks of a candidate, and this scope with it.
+    pub fn asks(&self, before: Gated) -> Gated {
+        let flags = self.flags.load(Ordering::Relaxed);
+        Gated {
+            money: before.money || flags & MONEY != 0,
+            tight: before.tight || flags & TIGHT != 0,
+            clamp: before.clamp || flags & CLAMPED != 0,
+        }
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
     /// Takes over what deciding reads without the lock.
@@ -468,10 +483,14 @@ impl Cell {
                 && u128::from(k.slice.spent()) * 10_000 >= u128::from(last) * u128::from(k.limit)
         };
         let clamps = limits.on_exhausted == Some(OnExhausted::Clamp);
-        self.tight.store(capped || scarce, Ordering::Relaxed);
-        self.money.store(limits.limits_money(), Ordering::Relaxed);
-        self.output.store(limits.limits_output(), Ordering::Relaxed);
-        self.clamped.store(clamps && scope.known().any(|k| late(&k)), Ordering::Relaxed);
+        let flags = [
+            (TIGHT, capped || scarce),
+            (MONEY, limits.limits_money()),
+            (OUTPUT, limits.limits_output()),
+            (CLAMPED, clamps && scope.known().any(|k| late(&k))),
+        ];
+        let flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
+        self.flags.store(flags, Ordering::Relaxed);
     }
 }
 

@@ -2,9 +2,10 @@
 //! that no path out, a panic included, leaves anything reserved.
 
 use super::{Cell, Gate, lock};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use waypost_core::gate::{Amounts, Held, ScopeId};
+use waypost_core::gate::{Amounts, Held, ScopeId, USUAL_SCOPES};
 use waypost_core::units::Instant;
 
 /// What a reservation holds, as the gate remembers it until it is settled.
@@ -14,8 +15,11 @@ pub(super) struct Outstanding {
     id: u64,
     /// When it is taken for forgotten.
     deadline: Instant,
-    held: Vec<(Arc<Cell>, Held)>,
+    held: AllHeld,
 }
+
+/// What is held, and where.
+type AllHeld = SmallVec<[(Arc<Cell>, Held); USUAL_SCOPES]>;
 
 /// What one attempt has reserved.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub struct Reservation {
     gate: Arc<Gate>,
     slot: usize,
     id: u64,
+    /// Some scope holds a place at once.
+    places: bool,
     settled: bool,
 }
 
@@ -47,16 +53,20 @@ pub struct Admitted {
 const GRACE_NANOS: u64 = 30_000_000_000;
 
 impl Reservation {
-    pub(super) fn new(gate: Arc<Gate>, held: Vec<(Arc<Cell>, Held)>, deadline: Instant) -> Self {
+    pub(super) fn new(gate: Arc<Gate>, held: AllHeld, deadline: Instant) -> Self {
+        let places = held.iter().any(|(_, held)| held.has_place());
         let id = gate.next_reservation.fetch_add(1, Ordering::Relaxed);
         let deadline = Instant(deadline.0.saturating_add(GRACE_NANOS));
         let slot = lock(&gate.outstanding).insert(Outstanding { id, deadline, held });
-        Self { gate, slot, id, settled: false }
+        Self { gate, slot, id, places, settled: false }
     }
 
     /// Takes the request's places out of it; what is left is the attempt's.
     pub fn split(self) -> (Option<Admitted>, Self) {
-        let mut places = Vec::new();
+        if !self.places {
+            return (None, self);
+        }
+        let mut places = AllHeld::new();
         let mut deadline = Instant::default();
         if let Some(outstanding) = lock(&self.gate.outstanding).get_mut(self.slot).filter(|o| o.id == self.id) {
             deadline = outstanding.deadline;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::books::Books;
 use waypost_core::config::{self, Config, Storage};
+use waypost_core::route::Place;
 use waypost_core::units::Secret;
 
 fn configured(limits: &str) -> Config {
@@ -21,8 +22,9 @@ fn driven(gate: &Arc<Gate>, storage: &Storage) -> Driver {
     Driver::start(gate.clone(), books, Arc::new(|_, _, _| Ok(0)), "me".to_owned(), 1).unwrap()
 }
 
-fn scopes(gate: &Gate) -> Vec<Arc<Cell>> {
-    gate.view().scopes(&Belongs { key: None, stage: None, route: None, tags: &[] })
+fn scopes(gate: &Gate) -> Cells {
+    let config = configured("");
+    gate.view().find(&Belongs { config: &config, key: None, tags: &[], place: Place::default() }).cells
 }
 
 async fn reserve(gate: &Arc<Gate>, request: Amounts, within: Duration) -> Result<Reservation, Refused> {
