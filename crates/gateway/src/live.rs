@@ -1,6 +1,6 @@
 //! The snapshot's live state, and the gate's, as deciding reads them. It reserves nothing.
 
-use crate::gate::{Belongs, Scopes, Gate, View};
+use crate::gate::{Belongs, Gate, Scopes, View};
 use crate::snapshot::Snapshot;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -77,10 +77,13 @@ impl Live for LiveView<'_> {
         self.snapshot.learned[usize::from(model.0)].output.tokens(task)
     }
 
-    fn gate(&self, place: Place, model: ModelIx) -> Gated {
-        let Some(gate) = &self.gate else { return Gated::default() };
-        let asked = self.found(gate, place, |found| found.asked);
-        gate.view.model(&self.snapshot.config, model).map_or(asked, |own| own.asks(asked))
+    fn gate(&self, place: Place) -> Gated {
+        self.gate.as_ref().map_or_else(Gated::default, |gate| self.found(gate, place, |found| found.asked))
+    }
+
+    fn gate_model(&self, model: ModelIx) -> Gated {
+        let own = self.gate.as_ref().and_then(|gate| gate.view.model(&self.snapshot.config, model));
+        own.map_or_else(Gated::default, |own| own.asks())
     }
 
     fn lambda(&self, place: Place) -> Option<f64> {

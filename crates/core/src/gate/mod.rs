@@ -23,5 +23,5 @@ pub use book::{Ask, BUCKET_MS, Book, Grant, Kind, Standing, Terms, bucket};
 pub use limits::{LimitChange, Limits, OnExhausted, Quota, ScopeId, THRESHOLDS, Window};
 pub use pace::Pace;
 pub use period::Period;
-pub use scope::{Due, Known, Part, Scope, USUAL_SCOPES, Verdict, reserve};
+pub use scope::{Due, Known, Part, Scope, Verdict, reserve};
 pub use slice::{FRESH, Room, Slice};

@@ -4,7 +4,7 @@
 
 use super::reason::{Exclusion, Reason};
 use super::resolve::{Level, Limits, Pinned, Proposal};
-use super::{Ask, Candidate, Estimate, LazyVars, Live, Place, Refusal, RefusalKind, estimate, worst};
+use super::{Ask, Candidate, Estimate, Gated, LazyVars, Live, Refusal, RefusalKind, estimate, worst};
 use crate::config::{Config, Denied};
 use crate::gate::{Bound, Exceeded, OnExhausted};
 use crate::registry::{EndpointIx, Model, ModelIx, Price, Status, Tokenizer};
@@ -21,6 +21,10 @@ pub(super) struct Search<'a> {
     pub now: Now,
     pub vars: &'a LazyVars<'a>,
     proposal: &'a Proposal<'a>,
+    /// What the gate asks of every candidate.
+    gated: Gated,
+    /// Some budget of what passed nears its end, and the operator wants the cheapest then.
+    clamp: bool,
     /// Tags of the compliance rules that hold.
     compliance: Vec<&'a Arc<str>>,
     pub passed: Vec<Candidate>,
@@ -65,6 +69,8 @@ impl<'a> Search<'a> {
             now,
             vars,
             proposal,
+            gated: live.gate(proposal.place()),
+            clamp: false,
             compliance,
             passed,
             excluded,
@@ -120,7 +126,8 @@ impl<'a> Search<'a> {
 
     fn consider(&mut self, pin: &Pinned) {
         match self.check(pin, Check::Full) {
-            Ok(candidate) => {
+            Ok((candidate, gated)) => {
+                self.clamp |= gated.clamp;
                 let wait = self.rate_limit(pin);
                 self.passed.push(Candidate { rate_limited: wait.is_some(), ..candidate });
                 self.limited.extend(wait.map(|left| (pin.model, left)));
@@ -147,7 +154,7 @@ impl<'a> Search<'a> {
     pub(super) fn global_fallback(&mut self) -> Vec<Candidate> {
         let Some(model) = self.config.fallback_model else { return Vec::new() };
         let candidate = match self.check(&self.plain(model), Check::WithoutHints) {
-            Ok(candidate) => candidate,
+            Ok((candidate, _)) => candidate,
             Err(reason) => {
                 self.exclude(model, reason);
                 return Vec::new();
@@ -166,7 +173,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             match self.check(&self.plain(model), Check::Essential) {
-                Ok(candidate) => {
+                Ok((candidate, _)) => {
                     self.excluded.retain(|e| e.model != model);
                     out.push(Candidate { degraded: true, ..candidate });
                 }
@@ -183,8 +190,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Every hard constraint in DESIGN.md's order.
-    fn check(&self, pin: &Pinned, check: Check) -> Result<Candidate, Reason> {
+    /// Every hard constraint in DESIGN.md's order; with the candidate, what the gate asks of it.
+    fn check(&self, pin: &Pinned, check: Check) -> Result<(Candidate, Gated), Reason> {
         let model = self.config.registry.model(pin.model);
         self.tags(model)?;
         self.allowed(pin, model)?;
@@ -215,10 +222,10 @@ impl<'a> Search<'a> {
             Status::Deprecated | Status::Degraded | Status::Active => {}
         }
         self.breaker(pin)?;
-        self.gate(pin, model, input)?;
+        let gated = self.gate(pin, model, input)?;
         let (model, provider, passed_through) = (pin.model, pin.provider, pin.passed_through.clone());
         let (score, degraded, rate_limited) = (0.0, false, false);
-        Ok(Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited })
+        Ok((Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited }, gated))
     }
 
     /// What the key may use: its models, its package's, and those that an allowed provider has.
@@ -288,44 +295,39 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the gate has room for its worst case; the input is counted exactly where that may decide.
-    fn gate(&self, pin: &Pinned, model: &Model, input: u32) -> Result<(), Reason> {
-        let place = self.place();
-        let gated = self.live.gate(place, pin.model);
+    fn gate(&self, pin: &Pinned, model: &Model, input: u32) -> Result<Gated, Reason> {
+        let gated = self.gated.and(self.live.gate_model(pin.model));
         let price = self.price(pin);
         if gated.money && price.is_none() {
             return Err(Reason::NoPrice);
         }
         if !gated.tight {
-            return Ok(());
+            return Ok(gated);
         }
         let room = |input: u32| {
             let need = worst::worst(self.config, self.ask.profile, model, price, input).amounts;
             let need = crate::gate::Amounts { requests: 1, concurrency: 1, ..need };
-            self.live.room(place, pin.model, &need)
+            self.live.room(self.proposal.place(), pin.model, &need)
         };
-        match room(input) {
+        let fits = match room(input) {
             Err(exceeded) if matches!(exceeded.bound, Bound::Quota(q) if q.window().is_none()) => {
                 Err(Reason::Budget(exceeded))
             }
             Err(_) => room(self.exact_tokens(model.tokenizer).min(input)).map_err(Reason::Budget),
             Ok(()) => Ok(()),
-        }
+        };
+        fits.map(|()| gated)
     }
 
     /// Whether a budget nears its end, or has no room for some candidate, and the operator wants the cheapest then.
-    pub(super) fn is_clamped(&self, passed: &[Candidate]) -> bool {
+    pub(super) fn is_clamped(&self) -> bool {
         let asks = |e: &Exclusion| matches!(&e.reason, Reason::Budget(x) if x.on_exhausted == OnExhausted::Clamp);
-        self.excluded.iter().any(asks) || passed.iter().any(|c| self.live.gate(self.place(), c.model).clamp)
+        self.clamp || self.excluded.iter().any(asks)
     }
 
     /// What a US dollar is worth at present, where the policy is paced.
     pub(super) fn paced(&self) -> Option<f64> {
-        if self.proposal.policy.pacing { self.live.lambda(self.place()) } else { None }
-    }
-
-    /// Where the request was put.
-    pub(super) fn place(&self) -> Place {
-        Place { route: self.proposal.route, stage: self.proposal.stage }
+        if self.proposal.policy.pacing { self.live.lambda(self.proposal.place()) } else { None }
     }
 
     fn exact_tokens(&self, tokenizer: Tokenizer) -> u32 {

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use waypost_core::config::OnStoreLoss;
 use waypost_core::gate::{
-    self, Amounts, Bound, Exceeded, FRESH, Kind, OnExhausted, Quota, Scope, ScopeId, USUAL_SCOPES, Verdict,
+    self, Amounts, Bound, Exceeded, FRESH, Held, Kind, OnExhausted, Quota, Scope, ScopeId, Verdict,
 };
 use waypost_core::route::Gated;
 use waypost_core::units::{Instant, Now};
@@ -67,6 +67,9 @@ pub struct Cell {
     /// What λ is here, where some policy is paced by this scope's money.
     pacing: pacing::Pacing,
 }
+
+/// Scopes of one request, as a rule at most: so many are kept without an allocation.
+const USUAL_SCOPES: usize = 6;
 
 /// The scopes of one request.
 pub type Cells = SmallVec<[Arc<Cell>; USUAL_SCOPES]>;
@@ -175,7 +178,11 @@ impl Gate {
     /// Now, with the store's calendar: all gateways on one store turn their windows together, and a local clock that jumps
     /// turns none.
     pub fn now(&self) -> Now {
-        let instant = self.clock.instant();
+        self.at(self.clock.instant())
+    }
+
+    /// As [`Gate::now`], where the process's clock was read already.
+    fn at(&self, instant: Instant) -> Now {
         let since_origin = (instant.0 / 1_000_000) as i64;
         Now { instant, unix_ms: self.store_origin_ms.load(Ordering::Relaxed).saturating_add(since_origin) }
     }
@@ -196,10 +203,15 @@ impl Gate {
         self.store_origin_ms.store(store_ms.saturating_sub((at.0 / 1_000_000) as i64), Ordering::Relaxed);
     }
 
-    /// Reserves in all of the scopes or in none. Waits for the store only where a slice is short, and until `deadline` at
+    /// Reserves in all of the scopes or in none, `now`. Waits for the store only where a slice is short, and until `deadline` at
     /// most.
-    pub async fn reserve(self: &Arc<Self>, wanted: &Wanted<'_>, deadline: Instant) -> Result<Reservation, Refused> {
-        let began = self.now();
+    pub async fn reserve(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Reservation, Refused> {
+        let began = self.at(now);
         let since = Instant(began.instant.0.saturating_sub(FRESH.as_nanos() as u64));
         let look = |now: Now| match self.try_reserve(wanted, now, since, deadline) {
             Ok(reservation) => Some(Ok(reservation)),
@@ -300,9 +312,10 @@ impl Gate {
     ) -> Result<Reservation, Verdict> {
         let mut locked: SmallVec<[(MutexGuard<'_, Scope>, Amounts); USUAL_SCOPES]> =
             wanted.cells().map(|(cell, need)| (cell.lock(), need)).collect();
-        let held = gate::reserve(&mut locked, now, since);
-        let low = held.is_ok() && locked.iter().any(|(scope, _)| scope.is_low(now.instant));
-        if matches!(held, Err(Verdict::Exceeded(_))) {
+        let mut held: SmallVec<[Held; USUAL_SCOPES]> = SmallVec::new();
+        let made = gate::reserve(&mut locked, now, since, |one| held.push(one));
+        let low = made.is_ok() && locked.iter().any(|(scope, _)| scope.is_low());
+        if matches!(made, Err(Verdict::Exceeded(_))) {
             locked.iter().zip(wanted.cells()).for_each(|((scope, _), (cell, _))| cell.read(scope));
         }
         drop(locked);
@@ -310,7 +323,7 @@ impl Gate {
             wanted.cells().for_each(|(cell, _)| self.queue(cell));
             self.wake.notify_one();
         }
-        let held = held?;
+        made?;
         wanted.cells().for_each(|(cell, _)| cell.counted());
         let held = wanted.cells().map(|(cell, _)| cell.clone()).zip(held).collect();
         Ok(Reservation::new(self.clone(), held, deadline))
@@ -456,14 +469,10 @@ impl Cell {
         self.has(OUTPUT)
     }
 
-    /// What `before` asks of a candidate, and this scope with it.
-    pub fn asks(&self, before: Gated) -> Gated {
+    /// What this scope asks of a candidate.
+    pub fn asks(&self) -> Gated {
         let flags = self.flags.load(Ordering::Relaxed);
-        Gated {
-            money: before.money || flags & MONEY != 0,
-            tight: before.tight || flags & TIGHT != 0,
-            clamp: before.clamp || flags & CLAMPED != 0,
-        }
+        Gated { money: flags & MONEY != 0, tight: flags & TIGHT != 0, clamp: flags & CLAMPED != 0 }
     }
 
     fn has(&self, flag: u8) -> bool {

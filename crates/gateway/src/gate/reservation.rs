@@ -1,11 +1,11 @@
 //! A reservation of one attempt: settled once with what was used, released where nothing was. Dropping it releases it, so
 //! that no path out, a panic included, leaves anything reserved.
 
-use super::{Cell, Gate, lock};
+use super::{Cell, Gate, USUAL_SCOPES, lock};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use waypost_core::gate::{Amounts, Held, ScopeId, USUAL_SCOPES};
+use waypost_core::gate::{Amounts, Held, ScopeId};
 use waypost_core::units::Instant;
 
 /// What a reservation holds, as the gate remembers it until it is settled.
@@ -87,37 +87,37 @@ impl Reservation {
     }
 
     /// Ends it with what was used.
-    pub fn settle(mut self, used: &Amounts) {
-        self.end(Some(used));
+    pub fn settle(mut self, used: &Amounts, now: Instant) {
+        self.end(used, now);
     }
 
-    fn end(&mut self, used: Option<&Amounts>) {
-        if std::mem::replace(&mut self.settled, true) {
-            return;
-        }
+    fn end(&mut self, used: &Amounts, now: Instant) {
+        self.settled = true;
         let mut all = lock(&self.gate.outstanding);
         // Where it is no longer there it was taken for forgotten, and charged in full.
         let mine = all.get(self.slot).is_some_and(|o| o.id == self.id).then(|| all.remove(self.slot));
         drop(all);
         if let Some(outstanding) = mine {
-            outstanding.end(&self.gate, |_| used.copied().unwrap_or_default());
+            outstanding.end(&self.gate, now, |_| *used);
         }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.end(None);
+        if !self.settled {
+            self.end(&Amounts::default(), self.gate.clock.instant());
+        }
     }
 }
 
 impl Outstanding {
-    fn end(self, gate: &Gate, used: impl Fn(&Held) -> Amounts) {
-        let now = gate.now();
+    fn end(self, gate: &Gate, now: Instant, used: impl Fn(&Held) -> Amounts) {
+        let now = gate.at(now);
         for (cell, held) in &self.held {
             let mut scope = cell.lock();
             scope.settle(held, &used(held), now.unix_ms);
-            let low = scope.is_low(now.instant);
+            let low = scope.is_low();
             drop(scope);
             if low {
                 gate.look_at(cell);
@@ -141,7 +141,7 @@ impl Gate {
         drop(all);
         for outstanding in late {
             tracing::error!(reservation = outstanding.id, "a reservation outlived its deadline and is charged in full");
-            outstanding.end(self, |held| *held.amounts());
+            outstanding.end(self, now, |held| *held.amounts());
         }
     }
 }

@@ -30,8 +30,8 @@ fn scopes(gate: &Gate) -> Cells {
 async fn reserve(gate: &Arc<Gate>, request: Amounts, within: Duration) -> Result<Reservation, Refused> {
     let scopes = scopes(gate);
     let wanted = Wanted { scopes: &scopes, request, model: None, attempt: Amounts::default() };
-    let deadline = gate.instant() + within;
-    gate.reserve(&wanted, deadline).await
+    let now = gate.instant();
+    gate.reserve(&wanted, now, now + within).await
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ async fn what_is_reserved_comes_back_once_on_every_path() {
     let reservation = reserve(&gate, one(100), LONG).await.unwrap();
     let (places, reservation) = reservation.split();
     assert_eq!((held(&gate, tokens), held(&gate, Quota::Concurrency).0), ((100, 0), 1));
-    reservation.settle(&Amounts { tokens: 30, ..Amounts::default() });
+    reservation.settle(&Amounts { tokens: 30, ..Amounts::default() }, gate.instant());
     assert_eq!((held(&gate, tokens), held(&gate, Quota::Concurrency).0), ((0, 30), 1));
     drop(places);
     assert_eq!(held(&gate, Quota::Concurrency).0, 0);

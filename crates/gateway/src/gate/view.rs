@@ -102,11 +102,12 @@ impl View {
     /// The limited scopes of a request.
     pub fn find(&self, of: &Belongs<'_>) -> Scopes {
         let mut cells = Cells::new();
-        cells.extend(self.global.clone());
-        cells.extend(of.key.and_then(|k| self.teams.get(k.team.as_deref()?)).cloned());
-        cells.extend(of.key.and_then(|k| self.keys.get(&*k.id)).cloned());
-        cells.extend(self.stage(of.config, of.place).cloned());
-        cells.extend(self.route(of.config, of.place).cloned());
+        let team = of.key.and_then(|k| self.teams.get(k.team.as_deref()?));
+        let key = of.key.and_then(|k| self.keys.get(&*k.id));
+        let (stage, route) = (self.stage(of.config, of.place), self.route(of.config, of.place));
+        for cell in [self.global.as_ref(), team, key, stage, route].into_iter().flatten() {
+            cells.push(cell.clone());
+        }
         if !self.tags.is_empty() {
             let first = cells.len();
             cells.extend(of.tags.iter().filter_map(|(k, v)| self.tags.get(k)?.get(v).cloned()));
@@ -115,7 +116,7 @@ impl View {
                 cells.dedup_by(|a, b| Arc::ptr_eq(a, b));
             }
         }
-        let asked = cells.iter().fold(Gated::default(), |all, cell| cell.asks(all));
+        let asked = cells.iter().fold(Gated::default(), |all, cell| all.and(cell.asks()));
         Scopes { version: self.version, place: of.place, cells, asked }
     }
 

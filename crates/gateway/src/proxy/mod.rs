@@ -204,7 +204,7 @@ impl Run<'_> {
                     }
                     return self.unanswered(account, how, &plan, met, permit);
                 }
-                Step::Try(attempt) => match self.attempt(attempt, &mut account, &mut met).await {
+                Step::Try(attempt) => match self.attempt(attempt, now, &mut account, &mut met).await {
                     Ok(answer) => {
                         return Ended::Answered(answer.reply(self, account, attempt.number, permit, recorder));
                     }
@@ -219,8 +219,14 @@ impl Run<'_> {
     }
 
     /// One attempt: reserve, write the request, take a place, exchange.
-    async fn attempt(&self, attempt: Attempt, account: &mut Account, met: &mut Met) -> Result<Answer, Missed> {
-        let allowed = self.reserve(&attempt, account, met.scopes.take()).await.map_err(|why| {
+    async fn attempt(
+        &self,
+        attempt: Attempt,
+        now: Instant,
+        account: &mut Account,
+        met: &mut Met,
+    ) -> Result<Answer, Missed> {
+        let allowed = self.reserve(&attempt, account, met.scopes.take(), now).await.map_err(|why| {
             if matches!(why, Refused::Unavailable(_) | Refused::Deadline) {
                 return Missed::NoBudgets(why);
             }

@@ -4,7 +4,7 @@ use super::Run;
 use super::prepare::{Call, Prepared};
 use crate::account::Account;
 use crate::app::State;
-use crate::gate::{Allowed, Belongs, Cell, Cells, Scopes, Refused, Wanted, comes_back};
+use crate::gate::{Allowed, Belongs, Cell, Cells, Refused, Scopes, Wanted, comes_back};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -27,6 +27,7 @@ impl Run<'_> {
         attempt: &Attempt,
         account: &mut Account,
         found: Option<Scopes>,
+        now: Instant,
     ) -> Result<Allowed, Refused> {
         let gate = &self.state.gate;
         let candidates = &account.decision.candidates;
@@ -55,10 +56,10 @@ impl Run<'_> {
         let dearest =
             others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
         let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
-        let mut made = gate.reserve(&wanted(with(dearest)), self.deadline).await;
+        let mut made = gate.reserve(&wanted(with(dearest)), now, self.deadline).await;
         // Where the store is away the slice may have room for this one still.
         if matches!(made, Err(Refused::Exceeded(_) | Refused::Unavailable(_))) && dearest != own.amounts {
-            made = gate.reserve(&wanted(with(own.amounts)), self.deadline).await;
+            made = gate.reserve(&wanted(with(own.amounts)), gate.instant(), self.deadline).await;
         }
         let (admitted, reservation) = made?.split();
         account.was_admitted = true;

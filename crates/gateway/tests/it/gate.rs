@@ -60,7 +60,7 @@ impl Holding {
     }
 
     /// The share of it that was used.
-    fn settle(mut self, used: f64) {
+    fn settle(mut self, gate: &Gate, used: f64) {
         let part = |n: u64| (n as f64 * used) as u64;
         let [usd, tokens, of_model] = self.amounts.map(part);
         let reservation = self.reservation.take().expect("it is settled once");
@@ -70,7 +70,7 @@ impl Holding {
             now.spent[i] += n;
         }
         drop(now);
-        reservation.settle(&Amounts { usd, tokens, ..Amounts::default() });
+        reservation.settle(&Amounts { usd, tokens, ..Amounts::default() }, gate.instant());
     }
 }
 
@@ -97,7 +97,8 @@ async fn reserve(
     let model = view.model(config, alpha).filter(|_| of_model > 0);
     let request = Amounts { usd, tokens, requests: 1, concurrency: 1 };
     let wanted = Wanted { scopes: &scopes, request, model, attempt: request };
-    match gate.reserve(&wanted, gate.instant() + Duration::from_secs(20)).await {
+    let now = gate.instant();
+    match gate.reserve(&wanted, now, now + Duration::from_secs(20)).await {
         Ok(reservation) => Some(Holding::new(truth, amounts, reservation)),
         Err(Refused::Exceeded(_)) => None,
         Err(other) => panic!("{other:?}"),
@@ -122,7 +123,7 @@ async fn request(gate: Arc<Gate>, config: Arc<Config>, truth: Arc<Mutex<Truth>>,
         0 => drop(holding),
         // A panic, without the noise.
         1 => std::panic::resume_unwind(Box::new("as the seed wants it")),
-        _ => holding.settle(rng.next_f64()),
+        _ => holding.settle(&gate, rng.next_f64()),
     }
 }
 
@@ -163,7 +164,7 @@ async fn run(seed: u64, config: &Arc<Config>) {
         while truth.lock().unwrap().spent[0] < LIMITS[0] {
             for gate in &gates {
                 while let Some(holding) = reserve((gate, config), &truth, [1, 0, 0]).await {
-                    holding.settle(1.0);
+                    holding.settle(gate, 1.0);
                 }
             }
             yield_now().await;
