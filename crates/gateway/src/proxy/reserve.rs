@@ -36,30 +36,30 @@ impl Run<'_> {
         let Some((scopes, model)) = self.scopes(candidate, account.decision.place(), found) else {
             return Ok(Allowed::default());
         };
-        let model = model.as_ref();
-        let tight = scopes.iter().chain(model).any(|cell| cell.is_tight());
-        let caps = scopes.iter().chain(model).any(|cell| cell.limits_output());
+        let cells = || scopes.iter().chain(&model);
         // A limit of money may be newer than the decision: what cannot be priced is not spent.
-        let money = scopes.iter().chain(model).find(|cell| cell.limits_money());
+        let money = cells().find(|cell| cell.limits_money());
         if let Some(cell) = money.filter(|_| candidate.price(&config.registry).is_none()) {
             return Err(Refused::NoPrice(cell.id().clone()));
         }
-        let near = |need: &Amounts| scopes.iter().chain(model).any(|cell| cell.is_tight() && cell.is_near(need));
+        let caps = cells().any(|cell| cell.limits_output());
+        let near = |need: &Amounts| cells().any(|cell| cell.is_tight() && cell.is_near(need));
         let rough = self.prepared.worst(candidate, false);
-        let exactly = tight && near(&rough.amounts);
+        let exactly = near(&rough.amounts);
         let own = if exactly { self.prepared.worst(candidate, true) } else { rough };
         let first = !account.was_admitted;
         let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
-        let attempted = Amounts { requests: 1, concurrency: 1, ..own.amounts };
+        let attempt_amounts = Amounts { requests: 1, concurrency: 1, ..own.amounts };
         let others = self.prepared.reachable(candidates, attempt, account.decision.no_fallback);
         let others = others.map(|c| self.prepared.worst(c, exactly).amounts);
         let dearest =
             others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
-        let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
-        let mut made = gate.reserve(&wanted(with(dearest)), now, self.deadline).await;
+        let mut wanted = Wanted { scopes, request: with(dearest), model, attempt: attempt_amounts };
+        let mut made = gate.reserve(&mut wanted, now, self.deadline).await;
         // Where the store is away the slice may have room for this one still.
         if matches!(made, Err(Refused::Exceeded(_) | Refused::Unavailable(_))) && dearest != own.amounts {
-            made = gate.reserve(&wanted(with(own.amounts)), gate.instant(), self.deadline).await;
+            wanted.request = with(own.amounts);
+            made = gate.reserve(&mut wanted, gate.instant(), self.deadline).await;
         }
         let (admitted, reservation) = made?.split();
         account.was_admitted = true;

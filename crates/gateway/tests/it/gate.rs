@@ -94,11 +94,11 @@ async fn reserve(
     let tags: &[_] = if tokens > 0 { &tags } else { &[] };
     let scopes = view.find(&Belongs { config, key: None, tags, place: Place::default() }).cells;
     let alpha = config.registry.find("alpha").expect("it is configured");
-    let model = view.model(config, alpha).filter(|_| of_model > 0);
+    let model = view.model(config, alpha).filter(|_| of_model > 0).cloned();
     let request = Amounts { usd, tokens, requests: 1, concurrency: 1 };
-    let wanted = Wanted { scopes: &scopes, request, model, attempt: request };
+    let mut wanted = Wanted { scopes, request, model, attempt: request };
     let now = gate.instant();
-    match gate.reserve(&wanted, now, now + Duration::from_secs(20)).await {
+    match gate.reserve(&mut wanted, now, now + Duration::from_secs(20)).await {
         Ok(reservation) => Some(Holding::new(truth, amounts, reservation)),
         Err(Refused::Exceeded(_)) => None,
         Err(other) => panic!("{other:?}"),
