@@ -12,7 +12,7 @@ mod server;
 pub(super) use gate::{GateKeys, LimitKeys, OnExhausted, OnStoreLoss, Threshold};
 pub(super) use models::{Capability, Model, Status};
 pub(super) use policies::{
-    CacheKeys, Class, Compliance, Peak, PolicyKeys, Route, Share, Stage, StrategyKeys, StrategyName, Surface,
+    CacheKeys, Class, Compliance, Peak, PolicyKeys, PredictorKeys, Route, Share, Stage, StrategyKeys, StrategyName, Surface,
     Translation, WeightKeys,
 };
 pub(super) use providers::{Dialect, Provider, Simulated, Timeouts};
@@ -84,8 +84,8 @@ pub(super) struct Config {
     /// How long a process may spend what it has leased of a budget without asking again, 1 second to 10 minutes. What a
     /// process that died had leased counts as spent until then. Default `10s`.
     pub(super) lease_ttl: Option<Checked<LeaseTtl>>,
-    /// The learned quality predictor.
-    pub(super) predictor: Option<Later>,
+    /// Predicted quality, the classifier and exploration: what every route, every stage and `auto` begin with.
+    pub(super) predictor: PredictorKeys,
 }
 
 impl Config {

@@ -21,7 +21,11 @@ pub(super) const ATTEMPT_BITS: u32 = 6;
 const APPLICATION_ID: i32 = 0x5750_4c47;
 
 /// Step `n` takes the schema from version `n` to `n + 1`. Append only: a released step never changes.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/1.sql"), include_str!("../migrations/sqlite/2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/1.sql"),
+    include_str!("../migrations/sqlite/2.sql"),
+    include_str!("../migrations/sqlite/3.sql"),
+];
 
 /// A place that connections can be opened to.
 #[derive(Clone, Debug)]
