@@ -20,7 +20,7 @@ pub const FEWEST_OUTCOMES: usize = 20;
 /// How much of the predicted differences may be believed.
 const BELIEFS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// What a larger belief must gain over a smaller one, as a share of the gain's uncertainty.
-const WORTH_IT: f64 = 0.25;
+const WORTH_IT: f64 = 0.1;
 /// Numbers that words may take in the file: buckets × models.
 const WORDS_ROOM: usize = 1 << 16;
 
