@@ -6,3 +6,4 @@
 
 pub mod outcome;
 pub mod rng;
+pub mod text;

@@ -1,1 +1,3 @@
 //! What learning promises, seen from outside.
+
+mod text;
