@@ -1,8 +1,8 @@
 //! The table of token vectors, and texts pooled from it.
 //!
 //! `data/embedding.bin` is distilled from all-MiniLM-L6-v2 by `tools/embedding`, whose README states how and how much is
-//! lost. Layout, little-endian: 64 bytes of header (eight of magic; version, dimensions, token of the first row, rows, bytes
-//! of vocabulary, CRC-32 of all that follows the header, each a u32; zeros), then rows of one i8 a dimension, then a u16
+//! lost. Layout, little-endian: 64 bytes of header (eight of magic; CRC-32 of all that follows it, version, dimensions, token of
+//! the first row, rows, bytes of vocabulary, each a u32; zeros), then rows of one i8 a dimension, then a u16
 //! a row, what a row's numbers are multiplied by (its scale and its weight in one), then the vocabulary.
 //!
 //! Pooling is in integers, so that an embedding has the same bits on every machine. The order of words is lost; whoever
@@ -22,6 +22,8 @@ pub const TAIL: usize = 512;
 const MAGIC: &[u8; 8] = b"WAYPOSTE";
 const VERSION: u32 = 1;
 const HEADER: usize = 64;
+/// Where what the checksum covers begins.
+const CHECKED: usize = 12;
 /// Tokens whose sum certainly fits an i32: 2^31 / (2^7 * 2^12).
 const CHUNK: usize = 4096;
 const HEAVIEST: u16 = 4095;
@@ -112,7 +114,7 @@ impl Table {
             let at = MAGIC.len() + 4 * i;
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
-        let [version, dimensions, first, rows, vocabulary, stated] = std::array::from_fn(field);
+        let [stated, version, dimensions, first, rows, vocabulary] = std::array::from_fn(field);
         if version != VERSION {
             return Err(TableError::Version(version));
         }
@@ -123,7 +125,7 @@ impl Table {
         if size != file.len() as u64 {
             return Err(TableError::Length { stated: size, found: file.len() });
         }
-        let found = crc32fast::hash(&file[HEADER..]);
+        let found = crc32fast::hash(&file[CHECKED..]);
         if found != stated {
             return Err(TableError::Checksum { stated, found });
         }
@@ -190,7 +192,7 @@ impl Table {
 }
 
 /// The parts of a text that are read.
-fn window(text: &str) -> (&str, &str) {
+pub(super) fn window(text: &str) -> (&str, &str) {
     if text.len() <= HEAD + TAIL {
         return (text, "");
     }

@@ -2,7 +2,7 @@
 //! pass over the bytes of a bounded window. Not a tokenizer, and no list of topics: words count by groups that change
 //! what models get wrong (what is asked, arithmetic, hypotheticals, code, law, medicine).
 
-use super::{HEAD, TAIL, window};
+use super::embedding::window;
 
 /// The number of features.
 pub const HAND: usize = SHAPE + GROUPS + ASKED;
@@ -209,7 +209,7 @@ impl Hand {
     /// The features of a text; a long one is read at its beginning and its end.
     pub fn of(text: &str) -> Self {
         let mut counts = Counts::default();
-        let (head, tail) = window(text, HEAD, TAIL);
+        let (head, tail) = window(text);
         counts.read(head.as_bytes());
         counts.read(tail.as_bytes());
         counts.end_sentence();

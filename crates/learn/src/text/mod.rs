@@ -8,13 +8,3 @@ mod wordpiece;
 
 pub use embedding::{DIMENSIONS, Embedding, HEAD, TAIL, Table, TableError};
 pub use wordpiece::UNKNOWN;
-
-/// The parts of a text that are read: all of it, or its beginning and its end.
-fn window(text: &str, head: usize, tail: usize) -> (&str, &str) {
-    if text.len() <= head + tail {
-        return (text, "");
-    }
-    let end = text.floor_char_boundary(head);
-    let start = text.ceil_char_boundary(text.len() - tail);
-    (&text[..end], &text[start..])
-}

@@ -182,10 +182,8 @@ impl<E: FnMut(u32)> Words<'_, E> {
     /// A character beyond ASCII, through the steps of the normaliser in its order.
     fn foreign(&mut self, c: char) {
         let category = c.general_category();
-        let control = matches!(
-            category,
-            GeneralCategory::Control | GeneralCategory::Format | GeneralCategory::PrivateUse
-        );
+        let control =
+            matches!(category, GeneralCategory::Control | GeneralCategory::Format | GeneralCategory::PrivateUse);
         if control || c == char::REPLACEMENT_CHARACTER {
             return;
         }
