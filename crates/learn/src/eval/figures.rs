@@ -78,7 +78,7 @@ pub struct Budget {
     /// Static mixing.
     #[serde(rename = "static")]
     pub mixing: Option<f64>,
-    /// Every model with the same chance: one point, so one quality once it can be paid.
+    /// Every model with the same chance; below its price it shares the rows with the cheapest model.
     pub random: Option<f64>,
     /// Static mixing by prompt length.
     pub length: Option<f64>,
