@@ -73,6 +73,16 @@ impl Reliability {
         bins
     }
 
+    /// How many pairs were predicted in each of so many equal parts of 0 to 1.
+    pub(crate) fn counts(&self, parts: usize) -> Vec<usize> {
+        let mut counts = vec![0; parts];
+        for pair in &self.0 {
+            let part = (pair.predicted * parts as f64).floor().clamp(0.0, (parts - 1) as f64);
+            counts[part as usize] += 1;
+        }
+        counts
+    }
+
     /// The expected calibration error: how far off a bin's mean prediction is from what was observed, in the mean over
     /// pairs. 0 is perfect.
     pub(crate) fn error(&self, weights: &[f64]) -> f64 {

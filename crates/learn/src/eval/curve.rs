@@ -111,9 +111,23 @@ impl Hull {
 
     /// The best quality for this mean cost; `None` below the cheapest corner, flat above the dearest.
     pub(crate) fn quality_at(&self, cost: f64) -> Option<f64> {
-        let first = self.0.first().filter(|p| cost >= p.cost)?;
-        let above = self.0.partition_point(|p| p.cost <= cost);
-        let below = self.0.get(above.wrapping_sub(1)).unwrap_or(first);
+        self.between(self.0.partition_point(|corner| corner.cost <= cost), cost)
+    }
+
+    /// [`Hull::quality_at`] for many budgets in rising order, in one walk.
+    fn qualities<'a>(&'a self, costs: &'a [f64]) -> impl Iterator<Item = Option<f64>> + 'a {
+        let mut above = 0;
+        costs.iter().map(move |&cost| {
+            while self.0.get(above).is_some_and(|corner| corner.cost <= cost) {
+                above += 1;
+            }
+            self.between(above, cost)
+        })
+    }
+
+    /// The quality at a budget, when `above` corners cost no more than it.
+    fn between(&self, above: usize, cost: f64) -> Option<f64> {
+        let below = self.0.get(above.checked_sub(1)?)?;
         Some(match self.0.get(above) {
             Some(next) => {
                 (next.quality - below.quality) / (next.cost - below.cost) * (cost - below.cost) + below.quality
@@ -165,17 +179,20 @@ impl Budgets {
 
     /// Budgets between the cheapest and the dearest single model's mean cost.
     pub(crate) fn new(cheapest: f64, dearest: f64) -> Self {
-        let log: Vec<f64> = logspace(cheapest.log10(), dearest.log10(), Self::STEPS).collect();
-        let log_cost = log.iter().map(|x| x.log10()).collect();
-        Self { linear: linspace(0.0, dearest, Self::STEPS).collect(), log, log_cost }
+        let (low, high) = (cheapest.log10(), dearest.log10());
+        Self {
+            linear: linspace(0.0, dearest, Self::STEPS).collect(),
+            log: logspace(low, high, Self::STEPS).collect(),
+            log_cost: linspace(low, high, Self::STEPS).collect(),
+        }
     }
 
     /// The areas under a hull; not a number where the budgets span nothing (all models free, or of one price).
     pub(crate) fn areas(&self, hull: &Hull) -> Areas {
         let span = |x: &[f64]| x[x.len() - 1] - x[0];
         let cheapest = hull.corners().first().map_or(f64::NAN, |p| p.quality);
-        let linear: Vec<f64> = self.linear.iter().map(|&x| hull.quality_at(x).unwrap_or(0.0)).collect();
-        let log: Vec<f64> = self.log.iter().map(|&x| hull.quality_at(x).unwrap_or(cheapest)).collect();
+        let linear: Vec<f64> = hull.qualities(&self.linear).map(|q| q.unwrap_or(0.0)).collect();
+        let log: Vec<f64> = hull.qualities(&self.log).map(|q| q.unwrap_or(cheapest)).collect();
         Areas {
             linear: trapezoid(&linear, &self.linear) / span(&self.linear),
             log: trapezoid(&log, &self.log_cost) / span(&self.log_cost),

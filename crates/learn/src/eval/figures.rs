@@ -7,6 +7,9 @@ use super::panel::{LENGTH, ORACLE, Outcome, Panel, Plan, RANDOM, ROUTER, STATIC}
 use super::report::Estimate;
 use serde::Serialize;
 
+/// Parts of the range of predictions whose pairs are counted.
+const PARTS: usize = 20;
+
 /// The data behind the figures of a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
@@ -24,6 +27,8 @@ pub struct Figures {
     pub random: Point,
     /// Predicted and observed quality.
     pub reliability: Vec<Bin>,
+    /// How many pairs were predicted in each of 20 equal parts of 0 to 1; what lies outside counts with the end.
+    pub predicted_counts: Vec<usize>,
     /// Which model gets which share of rows, at rising cost.
     pub mix: Vec<Mix>,
     /// Quality at 10, 20 … 100 % of the best single model's cost.
@@ -78,7 +83,7 @@ pub struct Budget {
     /// Static mixing.
     #[serde(rename = "static")]
     pub mixing: Option<f64>,
-    /// Every model with the same chance: one point, so one quality once it can be paid.
+    /// Every model with the same chance; below its price it shares the rows with the cheapest model.
     pub random: Option<f64>,
     /// Static mixing by prompt length.
     pub length: Option<f64>,
@@ -157,6 +162,7 @@ pub(crate) fn figures(panel: &Panel<'_>, outcome: &Outcome, scale: &Scale, resam
         oracle_hull: oracle.corners().to_vec(),
         random: outcome.points[RANDOM][0],
         reliability: reliability(panel).map_or_else(Vec::new, |r| r.bins(&vec![1.0; panel.sample.len()])),
+        predicted_counts: reliability(panel).map_or_else(Vec::new, |r| r.counts(PARTS)),
         mix: mix(panel, &outcome.points[ROUTER]),
         budgets: budgets.collect(),
         efficiency: None,

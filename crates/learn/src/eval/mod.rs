@@ -19,6 +19,7 @@ mod calibration;
 mod control;
 mod curve;
 mod figures;
+pub mod html;
 mod many;
 mod metrics;
 mod operating;

@@ -2,7 +2,7 @@
 
 use super::bootstrap::{Block, LANES};
 use super::calibration::Reliability;
-use super::curve::{Choices, Hull, Point};
+use super::curve::{Choices, Hull, Point, argmax};
 use super::many::Frame;
 use super::metrics::{Metrics, error_of};
 use super::sample::{Forecast, Sample};
@@ -40,6 +40,12 @@ impl Arm {
             ranking: roles.map(|roles| Ranking::by_quality(&forecast.quality, &sample.score, roles)),
             reliability: Some(Reliability::new(pairs, sample.models.len())),
         }
+    }
+
+    /// Whether it has no setting to turn. At a budget below its price it can only share the rows with the cheapest model: that
+    /// point stands second among its points.
+    fn has_one_price(&self) -> bool {
+        matches!(self.plan, Plan::Single(_) | Plan::Uniform)
     }
 
     /// The same policy over these rows only; `choices` are those that it was made of.
@@ -100,8 +106,8 @@ impl Panel<'_> {
                 _ if arm == ORACLE => oracle[lane].clone(),
                 None => Vec::new(),
                 Some(Plan::Choices(_)) => chosen[arm].as_ref().map_or_else(Vec::new, |points| points[lane].clone()),
-                Some(Plan::Single(model)) => vec![singles[*model]],
-                Some(Plan::Uniform) => vec![mean(&singles)],
+                Some(Plan::Single(model)) => vec![singles[*model], cheapest(&singles)],
+                Some(Plan::Uniform) => vec![mean(&singles), cheapest(&singles)],
                 Some(Plan::Mixtures) => singles.clone(),
             });
             self.outcome(singles, points, &block.lane(lane))
@@ -121,7 +127,13 @@ impl Panel<'_> {
             Some(arm) if !points[ix].is_empty() => {
                 let pair = arm.ranking.as_ref().map_or(Pair::NONE, |r| r.judge(weights));
                 let ece = error_of(arm.reliability.as_ref(), weights);
-                Metrics::of(pair, &frame.judge(&points[ix]), static_save, ece)
+                let mut worth = frame.judge(if arm.has_one_price() { &points[ix][..1] } else { &points[ix] });
+                if arm.has_one_price() {
+                    // Areas over budgets below its price would else be filled with quality that it cannot give.
+                    let shared = frame.judge(&points[ix]);
+                    (worth.aiq, worth.aiq_log, worth.hgr) = (shared.aiq, shared.aiq_log, shared.hgr);
+                }
+                Metrics::of(pair, &worth, static_save, ece)
             }
             _ => Metrics::each(|_: fn(&Metrics<f64>) -> &f64| f64::NAN),
         });
@@ -148,6 +160,10 @@ impl Outcome {
         let points = &self.points[arm];
         (!points.is_empty()).then(|| Hull::new(points))
     }
+}
+
+fn cheapest(points: &[Point]) -> Point {
+    points[argmax(points.iter().map(|p| -p.cost))]
 }
 
 fn mean(points: &[Point]) -> Point {
