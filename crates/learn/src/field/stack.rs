@@ -1,6 +1,6 @@
 //! Stacking (Wolpert, 1992; with weights that are not negative, Breiman, "Stacked regressions", 1996): how much each head
 //! counts, from what it said of rows that it had not seen. Weights below one in sum shrink towards the prior, so a head that
-//! only ever guessed counts nothing.
+//! only ever guessed counts little.
 //!
 //! Heads are not weighed output by output but along the directions in which outputs vary together: the first is how hard
 //! a prompt is for all models (the stronger of which suffer less), the next are what tells groups of models apart, and
@@ -11,8 +11,9 @@ use nalgebra::{DMatrix, SymmetricEigen};
 
 /// Directions with weights of their own; all further ones share the last weights.
 const DIRECTIONS: usize = 4;
-/// Shrinkage of a weight, as a share of what its head said.
-const DOUBT: f64 = 0.01;
+/// How far weights are believed to lie from equal ones (a standard deviation), before the rows speak. What text tells is
+/// often a few per cent of the variance; weights from that alone are luck.
+const BELIEF: f64 = 0.5;
 
 /// What heads said of unseen rows, and what was true.
 pub(super) struct Stack {
@@ -55,7 +56,7 @@ impl Stack {
         let groups = directions.len();
         let turned: Vec<Vec<f64>> = self.rows.iter().map(|row| self.turn(row, &directions)).collect();
         let of_fold: Vec<Moments> = (0..folds).map(|fold| self.moments(fold, &turned, groups)).collect();
-        let mut all = Moments::zero(self.heads * groups);
+        let mut all = Moments::zero(self.heads * groups, self.heads);
         of_fold.iter().for_each(|m| all.add(m, 1.0));
         let apart: Vec<Vec<f64>> = of_fold
             .iter()
@@ -131,7 +132,7 @@ impl Stack {
 
     fn moments(&self, fold: usize, turned: &[Vec<f64>], groups: usize) -> Moments {
         let width = self.heads * groups;
-        let mut moments = Moments::zero(width);
+        let mut moments = Moments::zero(width, self.heads);
         for (row, turned) in self.rows.iter().zip(turned).filter(|(r, _)| r.fold == fold) {
             for k in (0..self.outputs).filter(|&k| !row.rest[k].is_nan()) {
                 moments.learn(&turned[k * width..][..width], f64::from(row.rest[k]));
@@ -146,14 +147,20 @@ impl Stack {
 struct Moments {
     gram: Vec<f64>,
     with_truth: Vec<f64>,
+    heads: usize,
+    /// Sum of squares of what was to be explained, and the number of values.
+    square: f64,
+    count: f64,
 }
 
 impl Moments {
-    fn zero(width: usize) -> Self {
-        Self { gram: vec![0.0; width * width], with_truth: vec![0.0; width] }
+    fn zero(width: usize, heads: usize) -> Self {
+        Self { heads, gram: vec![0.0; width * width], with_truth: vec![0.0; width], square: 0.0, count: 0.0 }
     }
 
     fn learn(&mut self, x: &[f64], truth: f64) {
+        self.square += truth * truth;
+        self.count += 1.0;
         for (a, xa) in x.iter().enumerate() {
             self.with_truth[a] += xa * truth;
             for (b, xb) in x.iter().enumerate() {
@@ -163,19 +170,28 @@ impl Moments {
     }
 
     fn add(&mut self, other: &Self, sign: f64) {
+        self.square += sign * other.square;
+        self.count += sign * other.count;
         self.gram.iter_mut().zip(&other.gram).for_each(|(a, b)| *a += sign * b);
         self.with_truth.iter_mut().zip(&other.with_truth).for_each(|(a, b)| *a += sign * b);
     }
 
-    /// Non-negative least squares by coordinate descent.
+    /// Variance of a value.
+    fn noise(&self) -> f64 {
+        if self.count > 0.0 { self.square / self.count } else { 1.0 }
+    }
+
+    /// Non-negative least squares by coordinate descent, towards equal weights.
     fn solve(&self) -> Vec<f64> {
         let width = self.with_truth.len();
-        let mut w = vec![0.0; width];
+        let start = 1.0 / self.heads.max(1) as f64;
+        let pull = self.noise() / (BELIEF * BELIEF);
+        let mut w = vec![start; width];
         for _ in 0..300 {
             for a in 0..width {
                 let others: f64 = (0..width).filter(|b| *b != a).map(|b| self.gram[a * width + b] * w[b]).sum();
                 let own = self.gram[a * width + a];
-                w[a] = ((self.with_truth[a] - others) / (own * (1.0 + DOUBT) + 1e-12)).max(0.0);
+                w[a] = ((self.with_truth[a] - others + pull * start) / (own + pull)).max(0.0);
             }
         }
         w

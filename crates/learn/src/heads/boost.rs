@@ -6,9 +6,9 @@ use super::{Dense, Targets, add_scaled};
 use crate::rng::Rng;
 
 /// Levels of a tree.
-const DEPTH: usize = 3;
-const LEAVES: usize = 1 << DEPTH;
-const SPLITS: usize = LEAVES - 1;
+pub(crate) const DEPTH: usize = 3;
+pub(crate) const LEAVES: usize = 1 << DEPTH;
+pub(crate) const SPLITS: usize = LEAVES - 1;
 /// Bins of a feature.
 const BINS: usize = 32;
 /// Outputs that vote on a split.
