@@ -133,9 +133,10 @@ impl Account {
         self.record.as_ref().map_or(&[], |r| &r.attempts)
     }
 
-    /// What all attempts cost so far.
+    /// What all attempts cost so far, and the classifier.
     pub fn cost(&self) -> NanoUsd {
-        self.record.as_ref().map_or(NanoUsd::ZERO, |r| r.cost)
+        let aside = self.aside.as_ref().and_then(|a| a.cost).unwrap_or_default();
+        self.record.as_ref().map_or(NanoUsd::ZERO, |r| r.cost) + aside
     }
 
     /// Who answers: the attempt under way, else the last one.

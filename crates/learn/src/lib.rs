@@ -9,6 +9,7 @@ pub mod features;
 pub mod field;
 pub mod file;
 pub mod heads;
+pub mod labels;
 pub mod length;
 pub mod outcome;
 pub mod predictor;

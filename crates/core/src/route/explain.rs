@@ -84,13 +84,6 @@ struct CandidateView<'a> {
     cost_usd: Option<f64>,
     latency_ms: f64,
     quality: Option<f64>,
-    /// `predicted`, `configured`, `prior` or `unknown`.
-    quality_from: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    predicted: Option<PredictedView>,
-    /// Quality that the score was made of, where a classifier said how hard the request is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    judged_quality: Option<f64>,
     score: Option<f64>,
     input_tokens: u32,
     output_tokens: u32,
@@ -104,6 +97,13 @@ struct CandidateView<'a> {
     rate_limited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_name: Option<&'a str>,
+    /// `predicted`, `configured`, `prior` or `unknown`.
+    quality_from: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<PredictedView>,
+    /// Quality that the score was made of, where a classifier said how hard the request is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judged_quality: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]

@@ -16,5 +16,6 @@ mod google;
 mod harness;
 mod listener;
 mod pacing;
+mod predicting;
 mod streams;
 mod upstream;
