@@ -7,6 +7,7 @@ use crate::features::{Features, columns};
 use crate::field::{Field, Inputs, ROWS_FOR_TEXT, Scratch, Settings};
 use crate::file::FileError;
 use crate::heads::Targets;
+use crate::labels::Known;
 use crate::length::{Lengths, ROWS_FOR_LENGTH, Rate};
 use crate::outcome::Row;
 use crate::predictor::{ModelSummary, Predictor, Quality, Summary, believe};
@@ -39,11 +40,9 @@ impl Sample {
     /// A row with its prompt; with `route_key: "task"` its task is a label.
     pub fn of(row: Row, route_key: Option<RouteKey>) -> Self {
         let features = Features::of(&row.prompt);
-        let label = match route_key {
-            Some(RouteKey::Task) if !row.task.is_empty() => vec![Label::new("task", &row.task)],
-            _ => Vec::new(),
-        };
-        Self { row, features, labels: label }
+        let task = route_key.filter(|_| !row.task.is_empty()).map(|RouteKey::Task| row.task.as_str());
+        let labels = Known { task, ..Known::default() }.labels();
+        Self { row, features, labels }
     }
 }
 
