@@ -4,5 +4,6 @@
 //! core does, from what is predicted here.
 #![warn(missing_docs)]
 
+pub mod guarantee;
 pub mod outcome;
 pub mod rng;
