@@ -3,11 +3,10 @@
 //! and Lei, 2021) in fixed sequence: each point is tested at the whole risk, from careful to bold, and the first that fails
 //! ends it, so however many points there are, the chance that any one is passed wrongly stays within the risk.
 
-use super::mean::{Method, Sample, Scale};
-use super::{Error, percent, risk, score};
+use super::mean::{Sample, Scale};
+use super::statement::{Certificate, Interval, Shortfall, Statement, Step};
+use super::{Error, risk, score};
 use crate::outcome::Matrix;
-use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, Normal};
 
 /// Rows that were neither trained nor tuned on, and the model that routing is measured against.
 #[derive(Debug, Clone, Copy)]
@@ -37,134 +36,6 @@ pub struct Promise {
     pub confidence: f64,
     /// What the grader can give; known before the fresh rows are looked at, for instance [`Scale::of`] the training rows.
     pub scale: Scale,
-}
-
-/// A number with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The number observed.
-    pub value: f64,
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-}
-
-/// What is promised, to be kept beside the predictor. [`Display`](std::fmt::Display) says it in sentences.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Statement {
-    /// The model that quality is measured against.
-    pub reference: String,
-    /// The mean quality loss that is not exceeded, in score.
-    pub max_quality_loss: f64,
-    /// The confidence of the promise.
-    pub confidence: f64,
-    /// Fresh rows used.
-    pub rows: usize,
-    /// Rows where the chosen point picks another model than the reference.
-    pub differing: usize,
-    /// The chosen point's setting; none where nothing could be promised but the reference itself.
-    pub setting: Option<f64>,
-    /// Mean loss over the rows: reference's score minus routed score. Negative where routing is better.
-    pub observed_loss: f64,
-    /// Upper bound of the mean loss, alone valid at `confidence`; at most `max_quality_loss` up to rounding. Never below 0
-    /// for the reference itself.
-    pub loss_at_most: f64,
-    /// The reference's mean score; `low` is a lower bound at `confidence` (for [`Watch`](super::Watch)), `high` is 1 where
-    /// nothing sharper is needed.
-    pub reference_score: Interval,
-    /// The share of the reference's cost that is saved, with a two-sided normal interval at `confidence` (delta method of
-    /// a ratio). An estimate: not part of the promise. All 0 where the reference costs nothing.
-    pub saving: Interval,
-    /// How the loss was bounded.
-    pub method: Method,
-}
-
-impl std::fmt::Display for Statement {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (percent, rows) = (percent(self.confidence), self.rows);
-        let Some(setting) = self.setting else {
-            return write!(
-                f,
-                "Every request goes to {}: on {rows} fresh rows no bolder setting could be shown to lose at most {} of the score \
-                 with {percent}% confidence. Nothing is lost and nothing is saved.",
-                self.reference, self.max_quality_loss
-            );
-        };
-        write!(
-            f,
-            "With {percent}% confidence, routing at {setting} scores on average at most {} below {} (observed {:.4} on {rows} \
-             fresh rows, of which {} went to another model; at most {:.4} by {}). It saves {:.1}% of the cost ({:.1}% to \
-             {:.1}%). This holds for traffic like those rows, as if both were drawn from the same urn, and for the mean: \
-             single requests or groups of them may lose more.",
-            self.max_quality_loss,
-            self.reference,
-            self.observed_loss,
-            self.differing,
-            self.loss_at_most,
-            self.method,
-            self.saving.value * 100.0,
-            self.saving.low * 100.0,
-            self.saving.high * 100.0,
-        )
-    }
-}
-
-/// One point that was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// Its setting.
-    pub setting: f64,
-    /// Rows where it picks another model than the reference.
-    pub differing: usize,
-    /// Its mean loss over the rows.
-    pub observed_loss: f64,
-    /// Its mean cost of a row, in US dollars.
-    pub cost: f64,
-    /// Whether its loss was shown to be within the promise.
-    pub passed: bool,
-}
-
-/// Why the sequence ended before its last point.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Shortfall {
-    /// The first point that failed.
-    pub setting: f64,
-    /// Its mean loss over the rows.
-    pub observed_loss: f64,
-    /// Rows with which it would about pass if they were like these; none where its observed loss is not below what is
-    /// allowed, so that more rows would not help, or where even 100 times as many are too few.
-    pub rows_needed: Option<usize>,
-}
-
-/// The outcome of [`certify`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Certificate {
-    /// What is promised.
-    pub statement: Statement,
-    /// The points looked at, in order, the failed one last.
-    pub steps: Vec<Step>,
-    /// Why bolder points were not passed; none where all were.
-    pub shortfall: Option<Shortfall>,
-    /// The fewest rows that can show anything at this loss and confidence: so many, and no loss on any of them. None where
-    /// ten million are too few, as for a loss of 0.
-    pub least_rows: Option<usize>,
-}
-
-impl std::fmt::Display for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.statement.fmt(f)?;
-        let Some(short) = self.shortfall else { return Ok(()) };
-        write!(f, " The setting {} (observed loss {:.4}) did not pass", short.setting, short.observed_loss)?;
-        match short.rows_needed {
-            Some(rows) => write!(f, ": about {rows} fresh rows like these would be needed")?,
-            None => f.write_str(": more rows like these would not help")?,
-        }
-        if let Some(least) = self.least_rows.filter(|least| self.statement.rows < *least) {
-            write!(f, " (and never fewer than {least})")?;
-        }
-        f.write_str(".")
-    }
 }
 
 /// Picks the cheapest operating point whose mean quality loss is at most `promise.max_quality_loss`, with
@@ -359,13 +230,27 @@ fn saving(routed: &[f64], reference: &[f64], confidence: f64) -> Interval {
     let ratio = mean(routed) / base;
     let squares: f64 = routed.iter().zip(reference).map(|(c, r)| (c - ratio * r).powi(2)).sum();
     let error = (squares / n / (n - 1.0).max(1.0)).sqrt() / base;
-    let reach = Normal::standard().inverse_cdf(f64::midpoint(1.0, confidence)) * error;
+    let reach = two_sided(confidence) * error;
     Interval { value: 1.0 - ratio, low: 1.0 - ratio - reach, high: (1.0 - ratio + reach).min(1.0) }
 }
 
-/// The fewest rows without any loss that show a loss below `limit`; none where ten million do not.
+/// The number of standard errors on either side that a normal variable stays within with this probability.
+fn two_sided(confidence: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 40.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if libm::erfc(middle / std::f64::consts::SQRT_2) > 1.0 - confidence {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+/// The fewest rows without any loss that show a loss below `limit`; none where a million do not.
 fn least_rows(scale: Scale, limit: f64, risk: f64) -> Option<usize> {
-    const MOST: usize = 10_000_000;
+    const MOST: usize = 1_000_000;
     let passes = |rows: usize| Sample::zeros(rows, scale).is_below(limit, risk);
     // Even a test that knew there is no loss needs (1 - limit)^rows <= risk.
     let floor = (risk.ln() / (-limit).ln_1p()).ceil();
@@ -396,8 +281,8 @@ fn rows_needed(sample: &Sample, observed: f64, limit: f64, risk: f64) -> Option<
         return None;
     }
     let times = std::iter::successors(Some(1.1), |t| Some(t * 1.1)).take_while(|t| *t < 100.0);
-    // Copies of ten million rows would tell nothing that a million does not.
-    let mut times = times.filter(|t| t * (sample.len() as f64) < 1e7);
+    // A forecast of more than a million rows helps nobody, and would take long.
+    let mut times = times.filter(|t| t * (sample.len() as f64) < 1e6);
     let enough = times.find(|t| sample.scaled(*t).is_below(limit, risk))?;
     Some((sample.len() as f64 * enough).ceil() as usize)
 }
@@ -469,6 +354,13 @@ mod tests {
             assert!(said.contains(&format!("never fewer than {least}")), "{said}");
             assert!(Sample::zeros(least, scale).is_below(0.05, 0.05));
             assert!(!Sample::zeros(least - 1, scale).is_below(0.05, 0.05));
+        }
+    }
+
+    #[test]
+    fn intervals_reach_as_far_as_the_normal_table_says() {
+        for (confidence, errors) in [(0.5, 0.674_490), (0.9, 1.644_854), (0.95, 1.959_964), (0.999, 3.290_527)] {
+            assert!((two_sided(confidence) - errors).abs() < 1e-6, "{confidence}");
         }
     }
 

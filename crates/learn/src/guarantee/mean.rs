@@ -1,10 +1,13 @@
 //! One question: is the mean of bounded values below a limit, with a probability of error that is known? Two tests, each
 //! valid for every number of rows, neither leaning on a normal approximation. Which one applies is said beforehand, by
 //! [`Scale`]: taking the smaller of two p-values would make both invalid.
+//!
+//! Rows with which a limit of 0.02 at 0.95 is passed in four of five samples, by the parts of rows that are worse and better
+//! (exact test, betting test): 0.01 and 0 (1,300; 2,300), 0.02 and 0.015 (1,800; 2,200), 0.04 and 0.03 (6,000; 6,600), 0.06
+//! and 0.06 (2,500; 3,200). Where none differs at all, 215 and 157 rows: the exact test is the sharper one once some do.
 
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
-use statrs::function::factorial::ln_factorial;
 
 /// What the grader can give. To be known before fresh rows are seen: from the grader, or from the rows trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,12 +180,17 @@ impl Chance {
     }
 }
 
+/// ln k!
+fn ln_factorial(k: usize) -> f64 {
+    libm::lgamma(k as f64 + 1.0)
+}
+
 /// The part of the risk that the share of differing rows takes.
 const NUISANCE: f64 = 0.05;
 
 impl Counts {
     fn new(rows: usize, worse: usize, better: usize) -> Self {
-        let ln_factorial = (0..=rows as u64).map(ln_factorial).collect();
+        let ln_factorial = (0..=rows).map(ln_factorial).collect();
         Self { rows, worse, better, ln_factorial }
     }
 
@@ -311,8 +319,7 @@ mod tests {
             for better in 0..=n - worse {
                 if worse as i64 - better as i64 <= balance {
                     let equal = n - worse - better;
-                    let ways = ln_factorial(n as u64)
-                        - [worse, better, equal].iter().map(|k| ln_factorial(*k as u64)).sum::<f64>();
+                    let ways = ln_factorial(n) - [worse, better, equal].iter().map(|k| ln_factorial(*k)).sum::<f64>();
                     total +=
                         ways.exp() * a.powi(worse as i32) * b.powi(better as i32) * (1.0 - a - b).powi(equal as i32);
                 }

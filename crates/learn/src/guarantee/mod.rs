@@ -13,12 +13,14 @@ mod mean;
 mod promote;
 #[cfg(test)]
 mod simulation;
+mod statement;
 mod watch;
 
-pub use certify::{Certificate, Fresh, Interval, Point, Promise, Shortfall, Statement, Step, certify};
+pub use certify::{Fresh, Point, Promise, certify};
 pub use fit::{Fit, Goal, fit, threshold_for_share};
 pub use mean::{Method, Scale};
 pub use promote::{Bar, Comparison, Verdict as PromotionVerdict, better, confidence_of_attempt};
+pub use statement::{Certificate, Interval, Shortfall, Statement, Step};
 pub use watch::{Against, Broken, Influence, Observation, Verdict, Watch};
 
 /// Why nothing could be said. Each sentence names the number that is wrong and the way out.
