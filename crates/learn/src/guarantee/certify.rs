@@ -290,6 +290,7 @@ fn rows_needed(sample: &Sample, observed: f64, limit: f64, risk: f64) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
 
     const PROMISE: Promise = Promise { max_quality_loss: 0.05, confidence: 0.95, scale: Scale::Binary };
 
@@ -354,6 +355,30 @@ mod tests {
             assert!(said.contains(&format!("never fewer than {least}")), "{said}");
             assert!(Sample::zeros(least, scale).is_below(0.05, 0.05));
             assert!(!Sample::zeros(least - 1, scale).is_below(0.05, 0.05));
+        }
+    }
+
+    #[test]
+    fn whatever_the_rows_the_figures_are_numbers_that_agree() {
+        let mut rng = Rng::new(11);
+        for _ in 0..200 {
+            let scale = if rng.unit() < 0.5 { Scale::Binary } else { Scale::Graded };
+            let rows = 1 + rng.below(200);
+            let grade = |rng: &mut Rng| if scale == Scale::Binary { (rng.unit() + 0.4).floor() } else { rng.unit() };
+            let matrix = Matrix {
+                models: vec!["strong".into(), "cheap".into()],
+                score: (0..rows).map(|_| vec![grade(&mut rng), grade(&mut rng)]).collect(),
+                cost: (0..rows).map(|_| vec![(rng.unit() * 3.0).floor(), (rng.unit() * 1.5).floor()]).collect(),
+            };
+            let promise = Promise { max_quality_loss: rng.unit() * 0.999, confidence: 0.5 + rng.unit() * 0.499, scale };
+            let done = run(&matrix, &[0.1, 0.5, 1.0], &promise).expect("good");
+            let told = &done.statement;
+            let figures =
+                [told.observed_loss, told.loss_at_most, told.saving.low, told.saving.high, told.reference_score.low];
+            assert!(figures.iter().all(|f| f.is_finite()), "{done:?}");
+            assert!(told.loss_at_most <= promise.max_quality_loss + 1e-5, "{done:?}");
+            assert!(told.observed_loss <= told.loss_at_most && told.saving.value >= 0.0, "{done:?}");
+            assert!(told.reference_score.low <= told.reference_score.value, "{done:?}");
         }
     }
 

@@ -259,8 +259,9 @@ fn held_back(entries: u64) -> f64 {
 
 /// How much one key may say: of each window of counted observations at most so many. The others are passed over, and do
 /// not move the window on: a flood from one key fills neither the window nor the watch. With [`Watch::harmless_observations`]
-/// as the most, a key alone cannot break the promise of a fresh watch, whatever it reports. Keys that are alone in a
-/// deployment say nothing more until others have come: give such a deployment a window of its own most.
+/// as the most, a key alone cannot break the promise of a fresh watch, whatever it reports. Once every
+/// key has said its most, nothing counts until another comes: where few keys are in use, the most has to be a part of the
+/// window that fits their number (all of it for a single key).
 ///
 /// It decides by key and order only, never by score, so that the test stays valid; what is then watched is the traffic as
 /// capped.
