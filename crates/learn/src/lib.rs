@@ -8,6 +8,7 @@ pub mod eval;
 pub mod features;
 pub mod field;
 pub mod file;
+pub mod guarantee;
 pub mod heads;
 pub mod length;
 pub mod outcome;
