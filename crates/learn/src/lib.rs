@@ -4,5 +4,7 @@
 //! core does, from what is predicted here.
 #![warn(missing_docs)]
 
+pub mod grade;
 pub mod outcome;
 pub mod rng;
+pub mod signals;
