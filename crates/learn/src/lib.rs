@@ -6,5 +6,6 @@
 
 pub mod grade;
 pub mod outcome;
+pub mod rank;
 pub mod rng;
 pub mod signals;

@@ -10,6 +10,7 @@ mod key;
 mod limits;
 mod models;
 mod place;
+mod profile;
 pub mod report;
 mod route;
 mod serve;
@@ -80,6 +81,8 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// Who changed which key or limit, and when
     Audit(audit::AuditArgs),
+    /// Run models over a task file, judge their answers, and rank the models for each kind of task
+    Profile(Box<profile::ProfileArgs>),
     /// Simulated traffic through simulated models, with a report; then serve
     Demo(demo::DemoArgs),
 }
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Limit(args) => limits::run(&args),
         Command::Budget(args) => budget::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {
