@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn blocks_are_found_closed_nested_and_cut() {
-        let cases: &[(&str, &[(&str, &str, bool)])] = &[
+        type Block = (&'static str, &'static str, bool);
+        let cases: &[(&str, &[Block])] = &[
             ("no block", &[]),
             ("a\n```python\nx = 1\n```\nb", &[("python", "x = 1\n", true)]),
             ("```\nx\n```\n~~~json\n{}\n~~~", &[("", "x\n", true), ("json", "{}\n", true)]),

@@ -331,5 +331,4 @@ fn power_of_ten(after: &str) -> Option<(i32, usize)> {
 }
 
 #[cfg(test)]
-#[path = "number_tests.rs"]
 mod tests;

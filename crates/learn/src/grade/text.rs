@@ -74,7 +74,7 @@ impl Text {
         let right = match self.mode {
             Mode::Exact => answer.trim() == text.trim(),
             Mode::Normalized => {
-                let last = announced(answer).into_iter().rev().next().flatten();
+                let last = announced(answer).into_iter().next_back().flatten();
                 words(answer) == wanted || last.is_some_and(|rest| words(rest) == wanted)
             }
             Mode::Contains => words(answer).windows(wanted.len()).any(|window| window == wanted),
@@ -194,7 +194,8 @@ mod tests {
             (json!({}), json!(5)),
             (json!({"max_words": 0}), json!("x")),
         ] {
-            let built = Text::new(serde_json::from_value(options.clone()).expect("options"), &[expected.clone()]);
+            let built =
+                Text::new(serde_json::from_value(options.clone()).expect("options"), std::slice::from_ref(&expected));
             assert!(built.is_err(), "{options} {expected}");
         }
     }

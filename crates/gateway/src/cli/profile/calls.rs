@@ -1,10 +1,10 @@
 //! The calls themselves: each task at each model, judged as the answers come. A call either gives an entry, or is left
 //! for the next run, or ends the run.
 
+use super::Work;
 use super::gateway::{Gateway, Reply};
 use super::journal::Entry;
 use super::sandbox::Sandbox;
-use super::Work;
 use http::StatusCode;
 use serde_json::Value;
 use std::cell::RefCell;
@@ -52,7 +52,9 @@ impl Calls<'_> {
         };
         match reply.status {
             StatusCode::OK => self.answered(task, &work.model, &reply).await,
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Done::Stop(format!("{}: {}", work.model, reply.message())),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Done::Stop(format!("{}: {}", work.model, reply.message()))
+            }
             _ if reply.code() == "budget_exceeded" => {
                 self.exhausted.borrow_mut().insert(work.model.clone(), reply.message());
                 Done::Later(reply.message())
@@ -72,8 +74,12 @@ impl Calls<'_> {
 
     async fn answered(&self, task: &Task, model: &str, reply: &Reply) -> Done {
         let by: String = reply.header("x-waypost-model").unwrap_or_default();
-        if by != model && !model.ends_with(&format!("/{by}")) || reply.header::<bool>("x-waypost-degraded") == Some(true) {
-            return Done::Stop(format!("{model} was asked, and {by:?} answered: the profile would be of another model"));
+        if by != model && !model.ends_with(&format!("/{by}"))
+            || reply.header::<bool>("x-waypost-degraded") == Some(true)
+        {
+            return Done::Stop(format!(
+                "{model} was asked, and {by:?} answered: the profile would be of another model"
+            ));
         }
         let choice = &reply.body["choices"][0];
         let text = content(&choice["message"]["content"]);

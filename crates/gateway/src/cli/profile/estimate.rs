@@ -69,7 +69,9 @@ impl Estimate {
             return Ok(());
         }
         if explained["level"] != "pin" {
-            return Err(format!("{model} is no model; `waypost models` lists them. A profile is of one model at a time"));
+            return Err(format!(
+                "{model} is no model; `waypost models` lists them. A profile is of one model at a time"
+            ));
         }
         let first = &explained["candidates"][0];
         part.input_tokens += first["input_tokens"].as_u64().unwrap_or(0);
@@ -95,18 +97,26 @@ impl Estimate {
     /// For people.
     pub(super) fn table(&self) -> String {
         let wide = self.0.keys().map(String::len).max().unwrap_or(0).max(5);
-        let mut out = format!("{:wide$}  {:>7}  {:>12}  {:>13}  {:>12}\n", "model", "calls", "input tokens", "output tokens", "expected");
+        let mut out = format!(
+            "{:wide$}  {:>7}  {:>12}  {:>13}  {:>12}\n",
+            "model", "calls", "input tokens", "output tokens", "expected"
+        );
         for (model, part) in &self.0 {
             let cost = if part.unpriced == 0 { format!("${:.4}", part.cost_usd) } else { "price unknown".to_owned() };
             // Writing to a string does not fail.
-            let _ = writeln!(out, "{model:wide$}  {:>7}  {:>12}  {:>13}  {cost:>12}", part.calls, part.input_tokens, part.output_tokens);
+            let _ = writeln!(
+                out,
+                "{model:wide$}  {:>7}  {:>12}  {:>13}  {cost:>12}",
+                part.calls, part.input_tokens, part.output_tokens
+            );
             if let Some((n, why)) = &part.refused {
                 let _ = writeln!(out, "{:wide$}  {n} of them will be refused as things are; the first: {why}", "");
             }
         }
         let unknown = self.unpriced();
         let and = if unknown.is_empty() { String::new() } else { format!(", and what {} cost", unknown.join(", ")) };
-        let _ = writeln!(out, "expected in all: ${:.4}{and} (input counted, output as the gateway expects it)", self.usd());
+        let _ =
+            writeln!(out, "expected in all: ${:.4}{and} (input counted, output as the gateway expects it)", self.usd());
         out
     }
 }

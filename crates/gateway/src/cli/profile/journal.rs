@@ -5,7 +5,7 @@
 use super::super::Failure;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,12 @@ impl Journal {
         let io = |e: std::io::Error| wrong(e.to_string());
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-        file.try_lock().map_err(|_| wrong("another run is writing it; wait for its end or say another --out".into()))?;
+        file.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => {
+                wrong("another run is writing it; wait for its end or say another --out".into())
+            }
+            TryLockError::Error(e) => io(e),
+        })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io)?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
@@ -93,20 +98,25 @@ impl Journal {
             None => append(&mut file, &head).map_err(io)?,
             Some(Ok(found)) if found == head => {}
             Some(Ok(found)) if found.waypost_profile == VERSION => {
-                return Err(wrong("its answers are to other tasks: the task file is not the one that it was begun \
+                return Err(wrong(
+                    "its answers are to other tasks: the task file is not the one that it was begun \
                                   with. Say another --out, or remove it to begin anew"
-                    .into()));
+                        .into(),
+                ));
             }
             Some(_) => {
-                return Err(wrong("it is no journal of this version of `waypost profile`; say another --out, or \
+                return Err(wrong(
+                    "it is no journal of this version of `waypost profile`; say another --out, or \
                                   remove it"
-                    .into()));
+                        .into(),
+                ));
             }
         }
         let mut entries = Vec::new();
         let mut seen = HashSet::new();
         for (ix, line) in lines.enumerate() {
-            let entry: Entry = serde_json::from_str(line).map_err(|e| vec![format!("{}:{}: {e}", path.display(), ix + 2)])?;
+            let entry: Entry =
+                serde_json::from_str(line).map_err(|e| vec![format!("{}:{}: {e}", path.display(), ix + 2)])?;
             if !(0.0..=1.0).contains(&entry.score) || !seen.insert((entry.id.clone(), entry.model.clone())) {
                 let what = "a score out of 0 to 1, or an answer that is there twice";
                 return Err(vec![format!("{}:{}: {what}; remove the line", path.display(), ix + 2)]);
@@ -121,6 +131,13 @@ impl Journal {
         append(&mut self.file, &entry).map_err(|e| vec![format!("{}: {e}", self.path.display())])?;
         self.entries.push(entry);
         Ok(())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Closing alone leaves the lock with a child that was forked and has not begun its own program yet.
+        let _ = self.file.unlock();
     }
 }
 

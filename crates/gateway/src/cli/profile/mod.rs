@@ -161,7 +161,8 @@ impl Session<'_> {
         let id = |m: &&Value| m["id"].as_str().map(str::to_owned);
         self.registered = models.iter().filter_map(id).collect();
         if self.args.models.is_empty() {
-            let active: Vec<String> = models.iter().filter(|m| m["waypost"]["status"] == "active").filter_map(id).collect();
+            let active: Vec<String> =
+                models.iter().filter(|m| m["waypost"]["status"] == "active").filter_map(id).collect();
             let none = || vec!["no active model to profile; `waypost models` lists what there is".to_owned()];
             return if active.is_empty() { Err(none()) } else { Ok(active) };
         }
@@ -171,7 +172,8 @@ impl Session<'_> {
 
     /// What is not in the journal: task by task, so that a run cut short has all models over the same tasks.
     fn missing(&self, models: &[String]) -> Vec<Work> {
-        let done: HashSet<(&str, &str)> = self.journal.entries.iter().map(|e| (e.id.as_str(), e.model.as_str())).collect();
+        let done: HashSet<(&str, &str)> =
+            self.journal.entries.iter().map(|e| (e.id.as_str(), e.model.as_str())).collect();
         let each = |task: usize| models.iter().map(move |model| Work { task, model: model.clone() });
         let all = (0..self.tasks.len()).flat_map(each);
         all.filter(|w| !done.contains(&(self.tasks[w.task].id.as_str(), w.model.as_str()))).collect()
@@ -190,7 +192,9 @@ impl Session<'_> {
             format!("nobody knows what {} cost (no price in the configuration or the catalogue)", unknown.join(", "))
         };
         if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-            return Err(vec![format!("{why}, and there is no terminal to ask on: say --yes, or --max-cost-usd. Nothing was spent")]);
+            return Err(vec![format!(
+                "{why}, and there is no terminal to ask on: say --yes, or --max-cost-usd. Nothing was spent"
+            )]);
         }
         eprint!("{why}. Go on? [y/N] ");
         // A prompt that cannot be written is not seen; the answer decides.
@@ -262,7 +266,8 @@ impl Session<'_> {
         }
         let profiles = rank::rank(&show::trials(&self.tasks, entries));
         let yaml = show::yaml(&profiles, &self.registered);
-        let left = |(model, (calls, why)): (&String, &(usize, String))| json!({"model": model, "calls": calls, "why": why});
+        let left =
+            |(model, (calls, why)): (&String, &(usize, String))| json!({"model": model, "calls": calls, "why": why});
         let missing: Vec<Value> = self.left.iter().map(left).collect();
         if self.args.json {
             print(&(pretty(&show::json(&profiles, &yaml, &missing)) + "\n"))?;
@@ -272,7 +277,9 @@ impl Session<'_> {
         if self.left.is_empty() {
             return Ok(());
         }
-        let line = |(model, (calls, why)): (&String, &(usize, String))| format!("{model}: {calls} calls failed for now: {why}");
+        let line = |(model, (calls, why)): (&String, &(usize, String))| {
+            format!("{model}: {calls} calls failed for now: {why}")
+        };
         let again = "they are not in the outcomes; the same command asks for them again".to_owned();
         Err(self.left.iter().map(line).chain([again]).collect())
     }

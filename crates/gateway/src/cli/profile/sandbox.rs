@@ -212,7 +212,8 @@ async fn overflow(from: &mut (impl AsyncReadExt + Unpin), into: &mut Vec<u8>) {
 
 /// Reads to the end, or to a little more than is kept.
 async fn read(from: &mut (impl AsyncReadExt + Unpin), into: &mut Vec<u8>) {
-    let mut piece = [0; 8192];
+    // On the heap: futures that hold this are moved about.
+    let mut piece = vec![0; 8192];
     while into.len() <= OUTPUT {
         match from.read(&mut piece).await {
             Ok(0) | Err(_) => return,

@@ -38,15 +38,22 @@ pub(super) fn outcomes(tasks: &[Task], entries: &[Entry]) -> Result<String, serd
     Ok(out)
 }
 
-/// What ranking needs.
+/// What ranking needs, in the order of the tasks, whichever was answered first.
 pub(super) fn trials(tasks: &[Task], entries: &[Entry]) -> Vec<Trial> {
-    let kinds: HashMap<&str, &str> = tasks.iter().map(|t| (t.id.as_str(), t.task.as_str())).collect();
-    let trial = |e: &Entry| {
-        let task = (*kinds.get(e.id.as_str())?).to_owned();
-        let (score, success, format) = (e.score, e.success, e.format);
-        Some(Trial { task, model: e.model.clone(), score, success, format, cost_usd: e.cost_usd, latency_ms: e.latency_ms })
+    let places: HashMap<&str, usize> = tasks.iter().enumerate().map(|(at, t)| (t.id.as_str(), at)).collect();
+    let mut placed: Vec<(usize, &Entry)> =
+        entries.iter().filter_map(|e| Some((*places.get(e.id.as_str())?, e))).collect();
+    placed.sort_by_key(|(at, e)| (*at, e.model.as_str()));
+    let trial = |(at, e): (usize, &Entry)| Trial {
+        task: tasks[at].task.clone(),
+        model: e.model.clone(),
+        score: e.score,
+        success: e.success,
+        format: e.format,
+        cost_usd: e.cost_usd,
+        latency_ms: e.latency_ms,
     };
-    entries.iter().filter_map(trial).collect()
+    placed.into_iter().map(trial).collect()
 }
 
 /// For people.
@@ -116,7 +123,11 @@ pub(super) fn yaml(profiles: &[TaskProfile], registered: &BTreeSet<String>) -> S
     }
     if !unknown.is_empty() {
         let known = profile::Task::ALL.map(profile::Task::name).join(", ");
-        let _ = writeln!(out, "# left out, for the gateway knows only {known}: {}", unknown.into_iter().collect::<Vec<_>>().join(", "));
+        let _ = writeln!(
+            out,
+            "# left out, for the gateway knows only {known}: {}",
+            unknown.into_iter().collect::<Vec<_>>().join(", ")
+        );
     }
     out
 }

@@ -40,7 +40,11 @@ fn a_program_runs_and_its_end_is_told() {
 #[test]
 fn an_endless_loop_and_a_sleeper_are_stopped() {
     for level in levels() {
-        for text in ["while True: pass", "import time; time.sleep(1000)", "import signal, time\nfor s in range(1, 20):\n  try: signal.signal(s, signal.SIG_IGN)\n  except OSError: pass\ntime.sleep(1000)"] {
+        for text in [
+            "while True: pass",
+            "import time; time.sleep(1000)",
+            "import signal, time\nfor s in range(1, 20):\n  try: signal.signal(s, signal.SIG_IGN)\n  except OSError: pass\ntime.sleep(1000)",
+        ] {
             let ran = run(level, text, 1);
             assert_eq!(ran.stopped.as_deref(), Some("it ran for 1 s"), "{level:?}: {ran:?}");
             assert_ne!(ran.exit_code, Some(0));
@@ -63,9 +67,14 @@ fn memory_files_and_output_are_bounded() {
     for level in levels() {
         let ran = run(level, "x = bytearray(4 << 30); print('got it')", 10);
         assert!(ran.exit_code != Some(0) && ran.stderr.contains("MemoryError"), "{level:?}: {ran:?}");
-        let ran = run(level, "f = open('big', 'wb')\nfor _ in range(64): f.write(bytes(1 << 20)); f.flush()\nprint('got it')", 10);
+        let ran = run(
+            level,
+            "f = open('big', 'wb')\nfor _ in range(64): f.write(bytes(1 << 20)); f.flush()\nprint('got it')",
+            10,
+        );
         assert!(ran.exit_code != Some(0) && !ran.stdout.contains("got it"), "{level:?}: {ran:?}");
-        let ran = run(level, "import sys\nfor _ in range(10240): sys.stdout.write('x' * (1 << 20))\nprint('got it')", 20);
+        let ran =
+            run(level, "import sys\nfor _ in range(10240): sys.stdout.write('x' * (1 << 20))\nprint('got it')", 20);
         assert_eq!(ran.stopped.as_deref(), Some("it printed more than 64 KiB"), "{level:?}");
         assert!(ran.stdout.len() <= OUTPUT);
         let ran = run(level, "import sys\nwhile True: sys.stderr.write('x' * (1 << 20))", 20);
@@ -126,5 +135,7 @@ fn isolation_keeps_files_network_and_leftovers_away() {
 /// Whether a process of this name is there.
 fn alive(marker: &str) -> bool {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-    processes.filter_map(|p| std::fs::read(p.path().join("cmdline")).ok()).any(|line| line.starts_with(marker.as_bytes()))
+    processes
+        .filter_map(|p| std::fs::read(p.path().join("cmdline")).ok())
+        .any(|line| line.starts_with(marker.as_bytes()))
 }

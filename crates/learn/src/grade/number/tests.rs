@@ -126,8 +126,8 @@ fn signs_separators_fractions_and_percent_are_read() {
 
 #[test]
 fn tolerances_units_and_several_answers() {
-    let near = number(json!({"tolerance": 0.01}), json!(3.14));
-    check(&near, &["3.14159", "3.13", "3.15"], &["3.12", "3.1516", "3"]);
+    let near = number(json!({"tolerance": 0.01}), json!(2.72));
+    check(&near, &["2.71828", "2.71", "2.73"], &["2.70", "2.7316", "3"]);
     let relative = number(json!({"relative_tolerance": 0.01}), json!(1000));
     check(&relative, &["990", "1,010"], &["989", "1011"]);
     let units = number(json!({"units": {"km": 1.0, "m": 0.001}}), json!("1.5 km"));
@@ -146,7 +146,8 @@ fn what_is_no_number_is_refused_as_expected() {
         (json!({"relative_tolerance": 1.0}), json!(1)),
         (json!({"units": {"km": 0.0}}), json!(1)),
     ] {
-        let built = Number::new(serde_json::from_value(options.clone()).expect("options"), &[expected.clone()]);
+        let built =
+            Number::new(serde_json::from_value(options.clone()).expect("options"), std::slice::from_ref(&expected));
         assert!(built.is_err(), "{options} {expected}");
     }
 }
