@@ -7,7 +7,7 @@ use super::journal::Entry;
 use super::sandbox::Sandbox;
 use http::StatusCode;
 use serde_json::Value;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use tokio::sync::Semaphore;
 use waypost_learn::grade::{Grade, Judged, Task};
@@ -36,6 +36,8 @@ pub(super) struct Calls<'a> {
     pub keep_answers: bool,
     /// Models that a budget has no room for, with what it said: not asked any more in this run.
     pub exhausted: RefCell<BTreeMap<String, String>>,
+    /// Whether an answer was a simulated one.
+    pub simulated: Cell<bool>,
 }
 
 impl Calls<'_> {
@@ -80,6 +82,9 @@ impl Calls<'_> {
             return Done::Stop(format!(
                 "{model} was asked, and {by:?} answered: the profile would be of another model"
             ));
+        }
+        if reply.header::<bool>("x-waypost-simulated") == Some(true) {
+            self.simulated.set(true);
         }
         let choice = &reply.body["choices"][0];
         let text = content(&choice["message"]["content"]);

@@ -220,6 +220,7 @@ impl Session<'_> {
             programs: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             keep_answers: self.args.keep_answers,
             exhausted: Default::default(),
+            simulated: Default::default(),
         };
         let (made, each) = (&calls, work.iter());
         let each = each.map(|w| async move { (w, made.make(w).await) });
@@ -247,6 +248,9 @@ impl Session<'_> {
             progress(done, total);
         };
         drop(answers);
+        if calls.simulated.get() {
+            eprintln!("WARNING: the simulated provider answered; these figures say nothing of any real model");
+        }
         drop(calls);
         self.tasks = tasks;
         ended

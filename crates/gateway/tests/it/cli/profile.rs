@@ -283,6 +283,19 @@ fn a_gateway_with_keys_asks_for_one_and_a_running_one_can_be_asked() {
 }
 
 #[test]
+fn simulated_answers_are_called_so() {
+    let folder = Folder::new();
+    folder.write("waypost.yaml", super::gateway::CONFIG);
+    folder.write("tasks.jsonl", TASKS);
+    let ran = profile(&folder, &[]);
+    assert!(ran.err.contains("WARNING: the simulated provider answered"), "{}", ran.err);
+    ran.good();
+    assert!(
+        outcomes(&folder).rows.iter().all(|r| r.outcomes.len() == 3 && r.outcomes.values().all(|o| o.score == 0.0))
+    );
+}
+
+#[test]
 fn code_is_run_where_it_is_allowed() {
     let right = "Here:\n```python\ndef double(x):\n    return 2 * x\n```";
     let upstream = Upstream::start(move |came| match model(came).as_str() {
