@@ -147,8 +147,8 @@ mod tests {
             trial("d", 1.0, Some(0.001), 100.0),
             trial("b", 1.0, Some(0.01), 1000.0),
             trial("free", 0.5, Some(0.0), 100.0),
-            trial("c", 1.0, None, 100.0),
             trial("a", 1.0, Some(0.001), 100.0),
+            trial("c", 1.0, None, 100.0),
         ];
         let ranked = rank(&trials).remove(0).models;
         let figure = |name: &str| ranked.iter().find(|m| m.model == name).expect("ranked");
