@@ -7,7 +7,7 @@ use waypost_learn::text::Table;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A prompt of some 340 bytes, four lines of prose and one of code.
+/// A prompt of 85 tokens in 356 bytes: prose, and a line of code.
 const PROMPT: &str = include_str!("../data/prompt.txt");
 static FILE: &[u8] = include_bytes!("../../crates/learn/data/embedding.bin");
 
