@@ -3,7 +3,7 @@
 use super::{no_intervals, quick, synthetic};
 use indexmap::IndexMap;
 use proptest::prelude::*;
-use waypost_learn::eval::{Predictions, Report, Settings, StrongWeak, evaluate};
+use waypost_learn::eval::{Predictions, Report, Settings, StrongWeak, evaluate, html};
 use waypost_learn::outcome::{Outcome, Row};
 
 fn row(id: usize, outcomes: &[(&str, f64, Option<f64>)]) -> Row {
@@ -24,6 +24,7 @@ fn sound(report: &Report) {
     let all = format!("{report:?}");
     assert!(!all.contains("NaN") && !all.contains("inf"), "{all}");
     serde_json::to_string(report).expect("JSON");
+    super::page::well_formed(&html::page(report, "t", &[]));
 }
 
 fn judged(rows: &[Row], made: Predictions) -> Report {
