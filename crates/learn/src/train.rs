@@ -1,6 +1,9 @@
 //! Training: from rows to a predictor, with guards against learning what is not there. Deterministic from its seed.
 
 mod guard;
+mod promise;
+
+pub use promise::{PromiseError, Wanted, pick, train_with_promise};
 
 use crate::eval::{Predictions, Report};
 use crate::features::{Features, columns};
@@ -177,6 +180,7 @@ pub fn train(samples: &[Sample], options: Options, progress: &dyn Fn(Step)) -> R
         heads: fields.weights.iter().map(|(name, w)| ((*name).to_owned(), w.clone())).collect(),
         cross_validated: judged.report.as_ref().map(figures).unwrap_or_default(),
         notes,
+        guarantee: None,
         licences: "Embeddings are distilled from all-MiniLM-L6-v2 (Apache-2.0). What was learned is yours.".to_owned(),
     };
     let half_width = guard::half_widths(&unseen, &targets);

@@ -51,13 +51,20 @@ fn scope(report: &Report) -> String {
         0 => "no intervals".to_owned(),
         n => format!("95 % intervals from {n} resamples of the rows, seed {}", report.seed),
     };
-    format!("{} rows{left_out} · {} models · {intervals}", report.rows, report.models.len())
+    let pair = match &report.pair {
+        Some([strong, weak]) => format!(" · strong {strong}, weak {weak}"),
+        None => String::new(),
+    };
+    format!("{} rows{left_out} · {} models{pair} · {intervals}", report.rows, report.models.len())
 }
+
+/// A gain smaller than this is what rounding leaves of none.
+const CRUMB: f64 = 1e-6;
 
 /// What the page says, in two sentences; a gain that its interval does not show is not claimed.
 fn verdict(report: &Report) -> String {
     let metrics = &report.metrics;
-    let best = best_single(report);
+    let best = &report.best_single;
     let saving = match (metrics.save99, report.intervals.save99) {
         (Some(saved), interval) if saved >= 0.0 => {
             let controls =
@@ -76,16 +83,16 @@ fn verdict(report: &Report) -> String {
         }
     };
     let gap = match (metrics.hgr, report.intervals.hgr) {
-        (Some(hgr), Some([low, _])) if low > 0.0 => format!(
+        (Some(hgr), Some([low, _])) if low > CRUMB => format!(
             "It recovers {}{} of what an oracle could gain over mixing models blindly.",
             percent(hgr),
             range(report.intervals.hgr, percent)
         ),
-        (Some(_), Some([_, high])) if high < 0.0 => {
+        (Some(_), Some([_, high])) if high < -CRUMB => {
             "It is worse than mixing models blindly: do not route with it.".to_owned()
         }
         (Some(hgr), Some(_)) => format!(
-            "A gain over mixing models blindly is not shown: the interval of its gap recovered ({}){} holds 0.",
+            "A gain over mixing models blindly is not shown: it recovers {}{} of the gap to the oracle, and the interval holds 0.",
             percent(hgr),
             range(report.intervals.hgr, percent)
         ),
@@ -96,14 +103,6 @@ fn verdict(report: &Report) -> String {
         (None, _) => "Against mixing models blindly it cannot be placed: prices or scores leave no gap.".to_owned(),
     };
     format!("{saving} {gap}")
-}
-
-/// The name of the best single model.
-fn best_single(report: &Report) -> &str {
-    let quality = report.controls.best_single.maxq.unwrap_or(f64::NAN);
-    let cost = report.controls.best_single.cost_maxq.unwrap_or(f64::NAN);
-    let is = |m: &&super::Named| m.quality == quality && m.cost == cost;
-    report.figures.singles.iter().find(is).map_or("none", |m| m.model.as_str())
 }
 
 fn range(interval: Option<[f64; 2]>, write: fn(f64) -> String) -> String {
