@@ -234,12 +234,16 @@ fn predictor(c: &mut Criterion) {
     let text = format!("{CONFIG}\npredictor: {{ model: '{}' }}\n", file.path().display());
     let parsed = config::parse(&text, &|_| None, jiff::civil::date(2026, 11, 20)).expect("the fixture is right");
     let learned = Arc::new(Snapshot::build(parsed.config, None).expect("the predictor is right"));
-    let body = Bytes::from(serde_json::json!({"model": "auto", "messages": [
-        {"role": "system", "content": "You are a careful database engineer."}, {"role": "user", "content": QUESTION}]}).to_string());
+    let body = Bytes::from(
+        serde_json::json!({"model": "auto", "messages": [
+        {"role": "system", "content": "You are a careful database engineer."}, {"role": "user", "content": QUESTION}]})
+        .to_string(),
+    );
     let clock = Clock::default();
     let prepared = |snapshot: &Arc<Snapshot>| {
         let key = snapshot.config.keys.first().cloned().map(Arc::new);
-        prepare(snapshot.clone(), (Call::Chat, Dialect::OpenAi), key, http::HeaderMap::new(), body.clone()).expect("it is right")
+        prepare(snapshot.clone(), (Call::Chat, Dialect::OpenAi), key, http::HeaderMap::new(), body.clone())
+            .expect("it is right")
     };
     let decision = prepared(&learned).decide(&clock, None, RequestId(1)).decision;
     assert!(decision.chosen().is_some_and(|c| c.estimate.predicted.is_some()), "{}", decision.reason);

@@ -153,7 +153,9 @@ mod tests {
     #[test]
     fn only_the_object_that_was_asked_for_is_a_verdict() {
         let verdict = Verdict { task: Task::Math, difficulty: 0.25 };
-        for good in ["{\"task\":\"math\",\"difficulty\":0.25}", "```json\n{\"difficulty\": 0.25, \"task\": \"math\"}\n```\n"] {
+        for good in
+            ["{\"task\":\"math\",\"difficulty\":0.25}", "```json\n{\"difficulty\": 0.25, \"task\": \"math\"}\n```\n"]
+        {
             assert_eq!(of(good), Ok(verdict), "{good}");
         }
         let bad = [

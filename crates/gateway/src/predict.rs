@@ -110,7 +110,10 @@ impl Loaded {
             ));
         }
         (!strangers.is_empty()).then(|| {
-            format!("was trained on models that are not configured here: {}; what it says of them is not used", strangers.join(", "))
+            format!(
+                "was trained on models that are not configured here: {}; what it says of them is not used",
+                strangers.join(", ")
+            )
         })
     }
 

@@ -58,7 +58,10 @@ mod tests {
     #[test]
     fn a_system_prompt_is_told_by_its_beginning() {
         let long = "You answer questions about invoices. ".repeat(40);
-        assert_eq!(system_hash(format!("{long}It is 9:00.").as_bytes()), system_hash(format!("{long}It is 9:01.").as_bytes()));
+        assert_eq!(
+            system_hash(format!("{long}It is 9:00.").as_bytes()),
+            system_hash(format!("{long}It is 9:01.").as_bytes())
+        );
         let hashes: std::collections::HashSet<u64> =
             (0..1000).map(|i| system_hash(format!("You are assistant {i}.").as_bytes())).collect();
         assert_eq!(hashes.len(), 1000);

@@ -48,7 +48,8 @@ pub(super) fn output_tokens(
     (ix, model): (ModelIx, &Model),
     predicted: Option<&Predicted>,
 ) -> u32 {
-    let learned = || predicted.and_then(|p| p.output_tokens).unwrap_or_else(|| live.expected_output(ix, ask.profile.task));
+    let learned =
+        || predicted.and_then(|p| p.output_tokens).unwrap_or_else(|| live.expected_output(ix, ask.profile.task));
     let expected = policy.expected_output_tokens.unwrap_or_else(|| learned().round() as u32);
     let cap = ask.profile.max_output_tokens.unwrap_or(u32::MAX);
     expected.min(cap).min(model.max_output_tokens.unwrap_or(u32::MAX)).max(1)

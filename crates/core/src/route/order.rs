@@ -1,8 +1,8 @@
 //! From the candidates that passed to the order of trying, and the sentence that says why.
 
 use super::constrain::Search;
-use super::resolve::{Level, Proposal};
 use super::explore::{self, Draw};
+use super::resolve::{Level, Proposal};
 use super::{Candidate, Confidence, Decision, Judge, predicted};
 use crate::config::Config;
 use crate::policy::{self, Strategy};
@@ -87,12 +87,7 @@ pub(super) struct Words {
 }
 
 /// One sentence for the header, the record and the explanation.
-pub(super) fn reason(
-    config: &Config,
-    proposal: &Proposal<'_>,
-    candidates: &[Candidate],
-    words: &Words,
-) -> String {
+pub(super) fn reason(config: &Config, proposal: &Proposal<'_>, candidates: &[Candidate], words: &Words) -> String {
     let Words { level, task, explored, excluded } = *words;
     let Some(first) = candidates.first() else { return format!("none of {excluded} models may answer") };
     let who = match (level, proposal.route, proposal.stage) {

@@ -60,13 +60,17 @@ const LEARN: Rows = &[
     ("outcome", &[]),
     ("heads", &["rng"]),
     ("prior", &["heads"]),
+    ("labels", &["prior"]),
     ("features", &["heads", "text"]),
     ("field", &["heads", "prior", "rng", "text"]),
     ("eval", &["outcome", "rng"]),
     ("length", &["field", "heads", "outcome", "prior", "rng"]),
     ("predictor", &["features", "field", "length", "prior"]),
     ("file", &["features", "field", "heads", "length", "predictor", "prior"]),
-    ("train", &["eval", "features", "field", "file", "heads", "length", "outcome", "predictor", "prior", "rng"]),
+    (
+        "train",
+        &["eval", "features", "field", "file", "heads", "labels", "length", "outcome", "predictor", "prior", "rng"],
+    ),
 ];
 
 const GATEWAY: Rows = &[
@@ -106,7 +110,22 @@ const GATEWAY: Rows = &[
     ),
     ("reload", &["clock", "snapshot"]),
     ("server", &["clock", "control", "error", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
-    ("app", &["admission", "books", "classifier", "clock", "control", "gate", "keys", "server", "snapshot", "store", "upstream"]),
+    (
+        "app",
+        &[
+            "admission",
+            "books",
+            "classifier",
+            "clock",
+            "control",
+            "gate",
+            "keys",
+            "server",
+            "snapshot",
+            "store",
+            "upstream",
+        ],
+    ),
     (
         "cli",
         &[

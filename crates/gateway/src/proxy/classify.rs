@@ -66,7 +66,9 @@ impl About<'_> {
         let asked = self.call(name, &text).await;
         match asked.told {
             Ok(verdict) => self.state.classified.keep(kind, verdict),
-            Err(why) => tracing::warn!(classifier = %name, request = %self.id, "not classified, the rules stand: {why}"),
+            Err(why) => {
+                tracing::warn!(classifier = %name, request = %self.id, "not classified, the rules stand: {why}")
+            }
         }
         asked
     }
@@ -76,7 +78,8 @@ impl About<'_> {
         let not_made = |why| Asked { told: Err(why), attempt: None };
         let (snapshot, key) = (self.prepared.snapshot.clone(), self.prepared.key.clone());
         let body = request(name, text).into();
-        let Ok(mut inner) = prepare(snapshot.clone(), (Call::Chat, Dialect::OpenAi), key, HeaderMap::new(), body) else {
+        let Ok(mut inner) = prepare(snapshot.clone(), (Call::Chat, Dialect::OpenAi), key, HeaderMap::new(), body)
+        else {
             return not_made("its question could not be written");
         };
         // It is the same person's text, under the same limits and the same rules of compliance.

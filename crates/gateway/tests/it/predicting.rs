@@ -13,7 +13,8 @@ use waypost_learn::predictor::Predictor;
 use waypost_learn::train::{Options, Sample, train};
 
 const EASY: &str = "What colour is the sky on a clear day? Answer in one word, please.";
-const HARD: &str = "Prove that every continuous function on a compact interval attains its maximum, and derive the theorem.";
+const HARD: &str =
+    "Prove that every continuous function on a compact interval attains its maximum, and derive the theorem.";
 
 /// A predictor of models `a` and `b`: `b` is always good, `a` only where nothing is to be proved.
 fn predictor() -> &'static Predictor {
@@ -23,12 +24,15 @@ fn predictor() -> &'static Predictor {
 
 fn trained(weak: &str, strong: &str) -> Predictor {
     let things = ["sky", "sea", "grass", "snow", "coal", "milk", "rose", "lemon", "sand", "night", "fire", "rust"];
-    let fields = ["function", "group", "matrix", "sequence", "graph", "measure", "ring", "polynomial", "manifold", "set"];
+    let fields =
+        ["function", "group", "matrix", "sequence", "graph", "measure", "ring", "polynomial", "manifold", "set"];
     let row = |i: usize| {
         let hard = i % 2 == 0;
         let (thing, field) = (things[i % things.len()], fields[i % fields.len()]);
         let prompt = match hard {
-            true => format!("Prove that every continuous {field} on a compact interval {i} attains it, and derive the theorem."),
+            true => format!(
+                "Prove that every continuous {field} on a compact interval {i} attains it, and derive the theorem."
+            ),
             false => format!("What colour is the {thing} on a clear day {i}? Answer in one word, please."),
         };
         let outcome = |score: f64, output_tokens| Outcome {
@@ -41,8 +45,15 @@ fn trained(weak: &str, strong: &str) -> Predictor {
         let surprise = f64::from(u8::from(i % 17 == 3));
         let of_weak = if hard { surprise } else { 1.0 - surprise };
         let tokens = if hard { 800 } else { 4 };
-        let outcomes = [(weak.to_owned(), outcome(of_weak, tokens)), (strong.to_owned(), outcome(1.0 - surprise, tokens))];
-        Row { id: i.to_string(), source: String::new(), task: String::new(), prompt, outcomes: outcomes.into_iter().collect() }
+        let outcomes =
+            [(weak.to_owned(), outcome(of_weak, tokens)), (strong.to_owned(), outcome(1.0 - surprise, tokens))];
+        Row {
+            id: i.to_string(),
+            source: String::new(),
+            task: String::new(),
+            prompt,
+            outcomes: outcomes.into_iter().collect(),
+        }
     };
     let samples: Vec<Sample> = (0..400).map(|i| Sample::of(row(i), None)).collect();
     let options = Options { threads: 2, resamples: 20, ..Options::default() };
@@ -74,21 +85,27 @@ async fn a_predictor_decides_by_the_last_turn_and_says_so() {
     let path = file(&folder, "routing.wpm", &predictor().write());
     let (a, b, c) = (Upstream::start().await, Upstream::start().await, Upstream::start().await);
     let more = format!(
-        "  value: {{ strategy: value, lambda: 100, candidates: [a, b] }}
+        "  value: {{ strategy: value, lambda: 500, candidates: [a, b] }}
   quality: {{ strategy: quality, candidates: [a, b] }}
   floored: {{ strategy: cost, min_quality: 0.6, candidates: [a, b] }}
-  plain: {{ strategy: value, lambda: 100, candidates: [a, b], predictor: {{ model: none }} }}
+  plain: {{ strategy: value, lambda: 500, candidates: [a, b], predictor: {{ model: none }} }}
   all: {{ strategy: quality }}
 predictor: {{ model: '{path}' }}
 "
     );
     let gateway = Gateway::start(&chain(&[&a, &b, &c], &more));
     for (model, easy, hard) in [("value", "a", "b"), ("floored", "a", "b"), ("plain", "a", "a"), ("r", "a", "a")] {
-        assert_eq!(gateway.post(&of(model, EASY)).await.model(), easy, "{model}");
+        let reply = gateway.post(&of(model, EASY)).await;
+        assert_eq!(reply.model(), easy, "{model}: {}", explained(&gateway, model, EASY).await["candidates"]);
         let reply = gateway.post(&of(model, HARD)).await;
-        assert_eq!(reply.model(), hard, "{model}");
+        assert_eq!(reply.model(), hard, "{model}: {}", explained(&gateway, model, HARD).await["candidates"]);
         let record = gateway.record(&reply.id()).await;
-        assert_eq!(record.reason.contains("quality predicted"), matches!(model, "value" | "floored"), "{}", record.reason);
+        assert_eq!(
+            record.reason.contains("quality predicted"),
+            matches!(model, "value" | "floored"),
+            "{}",
+            record.reason
+        );
         assert_eq!(record.propensity, Some(1.0));
     }
 
@@ -126,7 +143,9 @@ fn build(yaml: &str) -> Result<waypost::snapshot::Snapshot, String> {
 }
 
 fn yaml(rest: &str) -> String {
-    format!("providers: {{ sim: {{ dialect: simulated }} }}\nmodels:\n  a: {{ endpoints: [{{ provider: sim }}] }}\n  b: {{ endpoints: [{{ provider: sim }}] }}\n{rest}")
+    format!(
+        "providers: {{ sim: {{ dialect: simulated }} }}\nmodels:\n  a: {{ endpoints: [{{ provider: sim }}] }}\n  b: {{ endpoints: [{{ provider: sim }}] }}\n{rest}"
+    )
 }
 
 #[test]
@@ -175,7 +194,7 @@ async fn a_reload_swaps_the_predictor_and_a_damaged_one_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "routing.wpm", &predictor().write());
     let (a, b) = (Upstream::start().await, Upstream::start().await);
-    let more = format!("  value: {{ strategy: value, lambda: 100, predictor: {{ model: '{path}' }} }}\n");
+    let more = format!("  value: {{ strategy: value, lambda: 500, predictor: {{ model: '{path}' }} }}\n");
     let text = format!("server: {{ listen: '127.0.0.1:0' }}\nstorage: memory\n{}", chain(&[&a, &b], &more));
     let config = folder.path().join("waypost.yaml");
     std::fs::write(&config, &text).unwrap();
@@ -201,14 +220,23 @@ const VERDICT: &str = r#"{"task": "math", "difficulty": 0.9}"#;
 /// Models `a` (good at mathematics) and `b` (good at the rest), a classifier `c`; the rules are never sure enough.
 async fn classifying(answer: Script, more: &str) -> (Gateway, Upstream) {
     let (a, b, c) = (Upstream::start().await, Upstream::start().await, Upstream::always(answer).await);
-    let yaml = chain(&[&a, &b, &c], &format!(
-        "  best: {{ strategy: quality, candidates: [a, b], predictor: {{ classifier: c, confidence: 1.0 }} }}
+    let yaml = chain(
+        &[&a, &b, &c],
+        &format!(
+            "  best: {{ strategy: quality, candidates: [a, b], predictor: {{ classifier: c, confidence: 1.0 }} }}
   sure: {{ strategy: quality, candidates: [a, b], predictor: {{ classifier: c, confidence: 0.0 }} }}
 {more}"
-    ));
+        ),
+    );
     let yaml = yaml
-        .replace("price: { input: 1, output: 1 }", "price: { input: 1, output: 1 }, quality: { default: 0.2, math: 0.9 }")
-        .replace("price: { input: 2, output: 2 }", "price: { input: 2, output: 2 }, quality: { default: 0.8, math: 0.3 }");
+        .replace(
+            "price: { input: 1, output: 1 }",
+            "price: { input: 1, output: 1 }, quality: { default: 0.2, math: 0.9 }",
+        )
+        .replace(
+            "price: { input: 2, output: 2 }",
+            "price: { input: 2, output: 2 }, quality: { default: 0.8, math: 0.3 }",
+        );
     (Gateway::start(&yaml), c)
 }
 
@@ -247,7 +275,11 @@ async fn a_classifier_that_fails_changes_nothing_and_is_named() {
         assert_eq!(classifier.count(), 1, "{i}: one call and no more");
         let record = gateway.record(&reply.id()).await;
         assert_eq!(record.attempts[0].outcome, "not_classified", "{i}");
-        assert!(record.reason.contains("classifier failed") || record.reason.contains("its answer"), "{}", record.reason);
+        assert!(
+            record.reason.contains("classifier failed") || record.reason.contains("its answer"),
+            "{}",
+            record.reason
+        );
         assert_eq!(reply.attempts(), 1, "the classifier is no attempt to answer");
     }
 }

@@ -12,8 +12,8 @@ mod server;
 pub(super) use gate::{GateKeys, LimitKeys, OnExhausted, OnStoreLoss, Threshold};
 pub(super) use models::{Capability, Model, Status};
 pub(super) use policies::{
-    CacheKeys, Class, Compliance, Peak, PolicyKeys, PredictorKeys, Route, Share, Stage, StrategyKeys, StrategyName, Surface,
-    Translation, WeightKeys,
+    CacheKeys, Class, Compliance, Peak, PolicyKeys, PredictorKeys, Route, Share, Stage, StrategyKeys, StrategyName,
+    Surface, Translation, WeightKeys,
 };
 pub(super) use providers::{Dialect, Provider, Simulated, Timeouts};
 use server::Key;

@@ -5,7 +5,8 @@ use crate::config::check::suggestion;
 use crate::config::{Path, raw};
 use crate::expr::{Expr, VARIABLES};
 use crate::policy::{
-    CachePolicy, Compliance, Lambda, PeakRule, Policy, Predicting, Route, Stage, Strategy, Surface, Translation, Weights,
+    CachePolicy, Compliance, Lambda, PeakRule, Policy, Predicting, Route, Stage, Strategy, Surface, Translation,
+    Weights,
 };
 use crate::profile::{Class, Task};
 use crate::registry::{Model, ModelIx};

@@ -41,7 +41,10 @@ fn it_has_the_fields_of_the_interface() {
         r.profile.input_tokens = 812;
     });
     let (_, json) = explained(&w, &r);
-    assert_eq!(keys(&json), ["level", "route", "stage", "strategy", "reason", "profile", "propensity", "candidates", "excluded"]);
+    assert_eq!(
+        keys(&json),
+        ["level", "route", "stage", "strategy", "reason", "profile", "propensity", "candidates", "excluded"]
+    );
     let profile = json!({"input_tokens": 812, "expected_output_tokens": 300, "task": "qa", "confidence": 0.0, "complexity": 0.4,
         "modalities": ["text", "image"], "messages": 1, "tools": 2, "structured_output": true, "stream": false,
         "sensitive": true, "class": "interactive"});
