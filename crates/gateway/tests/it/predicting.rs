@@ -41,12 +41,12 @@ fn trained(weak: &str, strong: &str) -> Predictor {
             output_tokens: Some(output_tokens),
             cost_usd: None,
         };
-        // A few surprises: nothing is certain.
-        let surprise = f64::from(u8::from(i % 17 == 3));
-        let of_weak = if hard { surprise } else { 1.0 - surprise };
+        // A few surprises, and nobody is perfect: nothing is certain.
+        let surprise = if i % 17 == 3 { 0.4 } else { 0.0 };
+        let of_weak = if hard { 0.1 + surprise } else { 0.8 - surprise };
         let tokens = if hard { 800 } else { 4 };
         let outcomes =
-            [(weak.to_owned(), outcome(of_weak, tokens)), (strong.to_owned(), outcome(1.0 - surprise, tokens))];
+            [(weak.to_owned(), outcome(of_weak, tokens)), (strong.to_owned(), outcome(0.8 - surprise, tokens))];
         Row {
             id: i.to_string(),
             source: String::new(),
@@ -121,9 +121,9 @@ predictor: {{ model: '{path}' }}
         let sum: f64 = parts.iter().sum();
         assert!((sum.clamp(0.0, 1.0) - number(&p["quality"])).abs() < 0.02, "the parts make the whole: {p}");
         // Half of the rows were hard, and those had long answers.
-        assert!((number(&p["prior"]) - 0.7).abs() < 0.3 && number(&p["output_tokens"]) > 100.0, "{p}");
+        assert!((number(&p["prior"]) - 0.6).abs() < 0.25 && number(&p["output_tokens"]) > 100.0, "{p}");
     }
-    assert!(number(&second["quality"]) < 0.4 && number(&first["quality"]) > 0.7, "{shown}");
+    assert!(number(&second["quality"]) < 0.4 && number(&first["quality"]) > 0.6, "{shown}");
     assert_eq!(shown["confidence"]["of"], "predictor");
     assert!(number(&shown["confidence"]["value"]) > 0.5, "{shown}");
 
