@@ -13,7 +13,7 @@ use waypost_learn::train::Sample;
 
 /// What `waypost eval` was asked for.
 #[derive(Debug, Args)]
-pub struct EvalArgs {
+pub(super) struct EvalArgs {
     /// The model file that `waypost train` wrote
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
@@ -46,7 +46,7 @@ pub struct EvalArgs {
 }
 
 /// Evaluates and prints.
-pub fn run(args: &EvalArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let file = std::fs::read(&args.model).map_err(|e| vec![format!("{}: {e}", args.model.display())])?;
     let predictor = Predictor::read(&file).map_err(|e| vec![format!("{}: {e}", args.model.display())])?;
     let samples = outcomes::read(&args.data)?;

@@ -12,7 +12,7 @@ use waypost_learn::train::{Options, Sample, Step, Trained, Wanted, train, train_
 
 /// What `waypost train` was asked for.
 #[derive(Debug, Args)]
-pub struct TrainArgs {
+pub(super) struct TrainArgs {
     #[command(flatten)]
     data: DataArgs,
     /// Where the model file goes
@@ -36,7 +36,7 @@ pub struct TrainArgs {
 }
 
 /// Trains and writes.
-pub fn run(args: &TrainArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let samples = outcomes::read(&args.data)?;
     let wanted = args.max_quality_loss.zip(args.reference.clone()).map(|(max_quality_loss, reference)| Wanted {
         reference,
