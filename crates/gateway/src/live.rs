@@ -9,7 +9,7 @@ use waypost_core::gate::{Amounts, Exceeded};
 use waypost_core::health::EndpointView;
 use waypost_core::profile::Task;
 use waypost_core::registry::{EndpointIx, ModelIx};
-use waypost_core::route::{Gated, Live, Place};
+use waypost_core::route::{Gated, Live, Place, UNKNOWN_QUALITY};
 use waypost_core::units::Instant;
 
 /// Live views at one moment.
@@ -80,6 +80,14 @@ impl Live for LiveView<'_> {
 
     fn expected_output(&self, model: ModelIx, task: Task) -> f32 {
         self.snapshot.learned[usize::from(model.0)].output.tokens(task)
+    }
+
+    fn quality(&self, model: ModelIx, task: Task, configured: Option<f32>) -> Option<f32> {
+        if self.snapshot.config.learning.is_none() {
+            return configured;
+        }
+        let corrections = self.snapshot.corrections.load();
+        corrections.quality(self.model_name(model), task.name(), configured.unwrap_or(UNKNOWN_QUALITY)).or(configured)
     }
 
     fn gate(&self, place: Place, model: ModelIx) -> Gated {

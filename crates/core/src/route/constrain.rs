@@ -199,12 +199,14 @@ impl<'a> Search<'a> {
         let output = estimate::output_tokens(self.ask, self.live, &self.proposal.policy, pin.model, model);
         let input = self.window(pin, model, output)?;
         let n = self.ask.profile.n.max(1);
+        let task = self.ask.profile.task;
+        let quality = self.live.quality(pin.model, task, model.quality.of(task));
         let mut estimate = Estimate {
             input_tokens: input,
             output_tokens: output,
             cost: estimate::cost(self.price(pin), input, output, n),
             latency_ms: estimate::latency_ms(self.live, self.endpoints(pin), output, self.now.instant),
-            quality: model.quality.of(self.ask.profile.task),
+            quality,
         };
         if check != Check::Essential {
             self.caps(pin, model, &mut estimate, check)?;

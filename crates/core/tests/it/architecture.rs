@@ -58,6 +58,7 @@ const GATEWAY: Rows = &[
     ("clock", &[]),
     ("store", &[]),
     ("control", &["clock", "store"]),
+    ("feedback", &["clock", "store"]),
     ("keys", &["control"]),
     ("books", &["clock", "store"]),
     ("gate", &["books", "clock"]),
@@ -86,8 +87,11 @@ const GATEWAY: Rows = &[
         ],
     ),
     ("reload", &["clock", "snapshot"]),
-    ("server", &["clock", "control", "error", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
-    ("app", &["admission", "books", "clock", "control", "gate", "keys", "server", "snapshot", "store", "upstream"]),
+    ("server", &["clock", "control", "error", "feedback", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
+    (
+        "app",
+        &["admission", "books", "clock", "control", "feedback", "gate", "keys", "server", "snapshot", "store", "upstream"],
+    ),
     (
         "cli",
         &[

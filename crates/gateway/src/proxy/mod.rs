@@ -5,6 +5,7 @@ mod attempt;
 mod cached;
 mod count;
 mod give_up;
+mod lesson;
 mod outgoing;
 mod prepare;
 mod reply;
@@ -325,5 +326,6 @@ fn record(prepared: &Prepared, decision: &Decision, id: RequestId) -> RequestRec
         tags: prepared.tags.clone(),
         attempts: Vec::new(),
         decision: None,
+        lesson: lesson::of(prepared),
     }
 }

@@ -74,6 +74,7 @@ fn record(rng: &mut Rng) -> RequestRecord {
         tags: (0..rng.below(3)).map(|_| (name("k\"", rng.below(2)), name("v,\n=\u{e9}", rng.below(3)))).collect(),
         attempts,
         decision: (rng.below(3) == 0).then(|| format!("{{\"draw\":{}}}", rng.below(1000)).into()),
+        lesson: None,
     }
 }
 

@@ -86,6 +86,7 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
         auto,
         fallback_model,
         telemetry: server::telemetry(&raw.telemetry),
+        learning: server::learning(raw.learning.as_ref()),
         default_max_output_tokens: raw.default_max_output_tokens.unwrap_or(4096),
     };
     Resolved { config, errors: r.errors, warnings: r.warnings }

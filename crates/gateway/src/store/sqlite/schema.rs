@@ -21,7 +21,11 @@ pub(super) const ATTEMPT_BITS: u32 = 6;
 const APPLICATION_ID: i32 = 0x5750_4c47;
 
 /// Step `n` takes the schema from version `n` to `n + 1`. Append only: a released step never changes.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/1.sql"), include_str!("../migrations/sqlite/2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/1.sql"),
+    include_str!("../migrations/sqlite/2.sql"),
+    include_str!("../migrations/sqlite/3.sql"),
+];
 
 /// A place that connections can be opened to.
 #[derive(Clone, Debug)]
@@ -179,7 +183,7 @@ mod tests {
             let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
             assert_eq!(version, MIGRATIONS.len() as i64);
             conn.execute_batch("SELECT * FROM requests_v; SELECT * FROM attempts_v").unwrap();
-            for table in ["client_keys", "scope_limits", "audit", "budget_books", "meta"] {
+            for table in ["client_keys", "scope_limits", "audit", "budget_books", "meta", "lessons", "feedback"] {
                 conn.execute_batch(&format!("SELECT * FROM {table}")).unwrap();
             }
         }
