@@ -182,7 +182,8 @@ fn budgets(c: &mut Criterion) {
         b.iter(|| {
             let lock = |scope| Mutex::lock(scope).expect("nobody panics");
             let mut locked: Vec<_> = scopes.iter().map(|scope| (lock(scope), black_box(need))).collect();
-            let held = gate::reserve(&mut locked, NOW, NOW.instant).expect("there is room");
+            let mut held = Vec::with_capacity(scopes.len());
+            gate::reserve(&mut locked, NOW, NOW.instant, |one| held.push(one)).expect("there is room");
             drop(locked);
             for (scope, held) in scopes.iter().zip(&held) {
                 lock(scope).settle(held, black_box(&used), NOW.unix_ms);

@@ -258,7 +258,7 @@ impl Account {
         if let Some(reservation) = current.reservation {
             let usd = cost.unwrap_or_default().0.max(0).unsigned_abs();
             let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
-            reservation.settle(&Amounts { usd, tokens, ..Amounts::default() });
+            reservation.settle(&Amounts { usd, tokens, ..Amounts::default() }, now);
         }
         let candidate = &self.decision.candidates[current.attempt.candidate];
         let Some(record) = self.record.as_mut() else { return };

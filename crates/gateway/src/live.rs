@@ -1,6 +1,6 @@
 //! The snapshot's live state, and the gate's, as deciding reads them. It reserves nothing.
 
-use crate::gate::{Belongs, Cell, Gate};
+use crate::gate::{Belongs, Gate, Scopes, View};
 use crate::snapshot::Snapshot;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -24,18 +24,12 @@ pub struct LiveView<'a> {
 #[derive(Debug)]
 struct GateView<'a> {
     gate: &'a Gate,
+    /// What is limited, as it was when the request came: one decision sees one state of it.
+    view: arc_swap::Guard<Arc<View>>,
     key: Option<&'a Key>,
     tags: &'a [(Arc<str>, Arc<str>)],
     /// What was found for the place that was asked about last: one a request, as a rule.
-    put: RefCell<Option<Put>>,
-}
-
-/// The limited scopes of a request that was put there, the model's left out, and what they ask together.
-#[derive(Debug)]
-struct Put {
-    place: Place,
-    scopes: Vec<Arc<Cell>>,
-    gated: Gated,
+    found: RefCell<Option<Scopes>>,
 }
 
 impl<'a> LiveView<'a> {
@@ -46,26 +40,27 @@ impl<'a> LiveView<'a> {
 
     /// With the gate, for a request of this key with these tags.
     pub fn gated(self, gate: &'a Gate, key: Option<&'a Key>, tags: &'a [(Arc<str>, Arc<str>)]) -> Self {
-        Self { gate: Some(GateView { gate, key, tags, put: RefCell::new(None) }), ..self }
+        let view = gate.view();
+        let gate = (!view.is_empty()).then(|| GateView { gate, view, key, tags, found: RefCell::new(None) });
+        Self { gate, ..self }
     }
 
-    fn model_name(&self, model: ModelIx) -> &str {
-        &self.snapshot.config.registry.model(model).name
+    /// The scopes that were found while it was read, for who reserves next.
+    pub fn into_scopes(self) -> Option<Scopes> {
+        self.gate?.found.into_inner()
     }
 
     /// Calls with what is found for a request that was put there.
-    fn put<T>(&self, gate: &GateView<'_>, place: Place, call: impl FnOnce(&Put) -> T) -> T {
-        let mut known = gate.put.borrow_mut();
-        let put = match &*known {
-            Some(put) if put.place == place => put,
+    fn found<T>(&self, gate: &GateView<'_>, place: Place, call: impl FnOnce(&Scopes) -> T) -> T {
+        let mut known = gate.found.borrow_mut();
+        let found = match &*known {
+            Some(found) if found.place == place => found,
             _ => {
-                let belongs = Belongs::new(&self.snapshot.config, gate.key, gate.tags, place);
-                let scopes = gate.gate.view().scopes(&belongs);
-                let gated = asked(scopes.iter(), Gated::default());
-                &*known.insert(Put { place, scopes, gated })
+                let belongs = Belongs { config: &self.snapshot.config, key: gate.key, tags: gate.tags, place };
+                &*known.insert(gate.view.find(&belongs))
             }
         };
-        call(put)
+        call(found)
     }
 }
 
@@ -87,35 +82,27 @@ impl Live for LiveView<'_> {
             return configured;
         }
         let corrections = self.snapshot.corrections.load();
-        corrections.quality(self.model_name(model), task.name(), configured.unwrap_or(UNKNOWN_QUALITY)).or(configured)
+        corrections.quality(&self.snapshot.config.registry.model(model).name, task.name(), configured.unwrap_or(UNKNOWN_QUALITY)).or(configured)
     }
 
-    fn gate(&self, place: Place, model: ModelIx) -> Gated {
-        let Some(gate) = &self.gate else { return Gated::default() };
-        let view = gate.gate.view();
-        let own = view.model(self.model_name(model));
-        self.put(gate, place, |put| asked(own.into_iter(), put.gated))
+    fn gate(&self, place: Place) -> Gated {
+        self.gate.as_ref().map_or_else(Gated::default, |gate| self.found(gate, place, |found| found.asked))
+    }
+
+    fn gate_model(&self, model: ModelIx) -> Gated {
+        let own = self.gate.as_ref().and_then(|gate| gate.view.model(&self.snapshot.config, model));
+        own.map_or_else(Gated::default, |own| own.asks())
     }
 
     fn lambda(&self, place: Place) -> Option<f64> {
         let gate = self.gate.as_ref()?;
-        let belongs = Belongs::new(&self.snapshot.config, gate.key, gate.tags, place);
-        gate.gate.view().pacer(belongs.route, belongs.stage)?.lambda()
+        gate.view.pacer(&self.snapshot.config, place)?.lambda()
     }
 
     fn room(&self, place: Place, model: ModelIx, need: &Amounts) -> Result<(), Box<Exceeded>> {
         let Some(gate) = &self.gate else { return Ok(()) };
-        let view = gate.gate.view();
-        let own = view.model(self.model_name(model));
-        self.put(gate, place, |put| gate.gate.room(&mut put.scopes.iter().chain(own).map(|cell| (cell, *need))))
+        let own = gate.view.model(&self.snapshot.config, model);
+        let room = |found: &Scopes| gate.gate.room(&mut found.cells.iter().chain(own).map(|cell| (cell, *need)));
+        self.found(gate, place, room)
     }
-}
-
-/// What `before` asks, and these scopes with it.
-fn asked<'c>(cells: impl Iterator<Item = &'c Arc<Cell>>, before: Gated) -> Gated {
-    cells.fold(before, |all, cell| Gated {
-        money: all.money || cell.limits_money(),
-        tight: all.tight || cell.is_tight(),
-        clamp: all.clamp || cell.is_clamped(),
-    })
 }

@@ -24,8 +24,9 @@ pub struct Lengths {
 }
 
 impl Lengths {
-    /// From the rows that say tokens; None where too few do.
-    pub fn train(rows: &[Row], models: &[String], inputs: &Inputs, settings: Settings, rng: &Rng) -> Option<Self> {
+    /// From the rows that say tokens, with what was expected of each row before it was seen (rows × models); None where too
+    /// few rows say any.
+    pub fn train(rows: &[Row], models: &[String], inputs: &Inputs, settings: Settings, rng: &Rng) -> Option<(Self, Vec<f32>)> {
         let told = |r: &Row, m: &String| r.outcomes.get(m).and_then(|o| o.output_tokens);
         let values: Vec<f32> = rows
             .iter()
@@ -36,7 +37,7 @@ impl Lengths {
         }
         let targets = Targets { outputs: models.len(), values };
         let trained = Field::train(inputs, &targets, settings, rng);
-        let stretch = (0..models.len())
+        let stretch: Vec<f32> = (0..models.len())
             .map(|m| {
                 let column = || trained.unseen.iter().zip(&targets.values).skip(m).step_by(models.len());
                 let known = || column().filter(|(_, t)| !t.is_nan());
@@ -55,7 +56,9 @@ impl Lengths {
                 if bytes > 0.0 { (tokens / bytes) as f32 } else { 0.0 }
             })
             .collect();
-        Some(Self { field: trained.field, stretch, input_per_byte })
+        let stretched = |(ix, said): (usize, &f32)| (said.exp() * stretch[ix % models.len()]).clamp(1.0, LONGEST);
+        let unseen = trained.unseen.iter().enumerate().map(stretched).collect();
+        Some((Self { field: trained.field, stretch, input_per_byte }, unseen))
     }
 
     /// Expected output tokens of each model.

@@ -4,9 +4,17 @@
 //! core does, from what is predicted here.
 #![warn(missing_docs)]
 
+pub mod eval;
+pub mod features;
 pub mod field;
+pub mod file;
 pub mod heads;
+pub mod kept;
+pub mod length;
+pub mod online;
 pub mod outcome;
+pub mod predictor;
 pub mod prior;
 pub mod rng;
 pub mod text;
+pub mod train;

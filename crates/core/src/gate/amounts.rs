@@ -138,6 +138,11 @@ impl Held {
         (Self { quotas: place, ..self }, Self { quotas: rest, ..self })
     }
 
+    /// Whether it holds a place at once.
+    pub fn has_place(&self) -> bool {
+        self.quotas & 1 << Quota::Concurrency.index() != 0
+    }
+
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.quotas == 0

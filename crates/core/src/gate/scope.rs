@@ -69,8 +69,8 @@ pub struct Scope {
     id: ScopeId,
     limits: Limits,
     zone: TimeZone,
-    /// By [`Quota::index`]: those that are limited.
-    lines: [Option<Box<Line>>; Quota::COUNT],
+    /// Of those quotas that are limited, in the order of [`Quota::ALL`].
+    lines: Vec<Line>,
     /// Slices of quotas that are no longer limited, and of windows that turned, until they have reported everything.
     past: Vec<Line>,
     /// The present windows, by [`Window`]. They only ever go forward.
@@ -89,6 +89,25 @@ struct Line {
     slice: Slice,
 }
 
+impl Line {
+    /// Whether a reservation holds something of it, or is to tell it what was used; `left` are its quotas that have not
+    /// been settled yet.
+    fn is_of(&self, held: &Held, left: u16) -> bool {
+        let window = self.part.quota.window();
+        left & 1 << self.part.quota.index() != 0 && window.map(|w| held.firsts[w as usize]) == first(&self.part)
+    }
+
+    fn settle(&mut self, held: &Held, used: &Amounts, unix_ms: i64) {
+        let quota = self.part.quota;
+        let (n, used) = (held.amounts.of(quota), used.of(quota));
+        match quota {
+            Quota::TokensPerMinute => self.slice.settle_rate(n, used, unix_ms),
+            Quota::Concurrency => self.slice.settle(n, 0),
+            _ => self.slice.settle(n, used),
+        }
+    }
+}
+
 /// How long a slice that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -100,7 +119,7 @@ impl Scope {
             id,
             limits: Limits::default(),
             zone,
-            lines: Default::default(),
+            lines: Vec::new(),
             past: Vec::new(),
             periods,
             turns_ms: i64::MAX,
@@ -131,21 +150,23 @@ impl Scope {
             self.zone = zone;
         }
         self.roll(unix_ms);
+        let mut before = std::mem::take(&mut self.lines);
         for quota in Quota::ALL {
-            match (self.lines[quota.index()].take(), self.limits.of(quota)) {
+            let at = before.iter().position(|l| l.part.quota == quota);
+            match (at.map(|at| before.swap_remove(at)), self.limits.of(quota)) {
                 (None, None) => {}
-                (Some(line), None) => self.retire(*line),
+                (Some(line), None) => self.retire(line),
                 (None, Some(limit)) => {
                     self.exchanges += 1;
                     let line = self.revived(self.part(quota), limit);
-                    self.lines[quota.index()] = Some(Box::new(line));
+                    self.lines.push(line);
                 }
                 (Some(mut line), Some(limit)) => {
                     if limit != line.limit {
                         line.slice.stop();
                     }
                     line.limit = limit;
-                    self.lines[quota.index()] = Some(line);
+                    self.lines.push(line);
                 }
             }
         }
@@ -164,7 +185,7 @@ impl Scope {
             return Verdict::Exceeded(Box::new(exceeded));
         }
         let mut verdict = Verdict::Fits;
-        for line in self.lines.iter().flatten() {
+        for line in self.lines.iter() {
             let n = need.of(line.part.quota);
             if n == 0 {
                 continue;
@@ -184,7 +205,7 @@ impl Scope {
         let mut held = Held { amounts: *need, quotas: 0, firsts: self.periods.map(|p| p.first) };
         // Of an attempt everything is to be heard that it is billed for, foreseen or not.
         let attempt = need.usd > 0 || need.tokens > 0;
-        for line in self.lines.iter_mut().flatten() {
+        for line in self.lines.iter_mut() {
             let quota = line.part.quota;
             let n = need.of(quota);
             if n == 0 && !(attempt && quota.is_metered()) {
@@ -202,14 +223,15 @@ impl Scope {
 
     /// Ends a reservation with what was used, in the windows that it was made in.
     pub fn settle(&mut self, held: &Held, used: &Amounts, unix_ms: i64) {
-        for quota in Quota::ALL.into_iter().filter(|q| held.quotas & 1 << q.index() != 0) {
-            let first = quota.window().map(|w| held.firsts[w as usize]);
-            let Some(line) = self.line_of(quota, first) else { continue };
-            let (n, used) = (held.amounts.of(quota), used.of(quota));
-            match quota {
-                Quota::TokensPerMinute => line.slice.settle_rate(n, used, unix_ms),
-                Quota::Concurrency => line.slice.settle(n, 0),
-                _ => line.slice.settle(n, used),
+        let mut left = held.quotas;
+        // Those of windows that turned meanwhile, and of limits that went, are behind the present ones.
+        for line in self.lines.iter_mut().chain(&mut self.past) {
+            if left == 0 {
+                return;
+            }
+            if line.is_of(held, left) {
+                left &= !(1 << line.part.quota.index());
+                line.settle(held, used, unix_ms);
             }
         }
     }
@@ -221,7 +243,7 @@ impl Scope {
             return before;
         }
         let mut waits = None;
-        for line in self.lines.iter_mut().flatten() {
+        for line in self.lines.iter_mut() {
             let n = need.of(line.part.quota);
             if n > 0 && line.slice.room(n, since) == Room::Ask {
                 line.slice.wait_for(n);
@@ -233,13 +255,13 @@ impl Scope {
 
     /// Nothing new is reserved any more: what is left goes back with the next exchange.
     pub fn close(&mut self) {
-        self.lines.iter_mut().flatten().for_each(|l| l.slice.retire());
+        self.lines.iter_mut().for_each(|l| l.slice.retire());
     }
 
     /// Has the next exchange tell how every quota stands that was not heard of since `since`: whether there is any.
     pub fn look(&mut self, since: Instant) -> bool {
         let mut any = false;
-        for line in self.lines.iter_mut().flatten() {
+        for line in self.lines.iter_mut() {
             any |= line.slice.look(since);
         }
         any
@@ -249,7 +271,7 @@ impl Scope {
     /// clock, as far as is known.
     pub fn due(&mut self, now: Instant, store_ms: i64, tick: bool) -> Vec<Due> {
         self.lapse(now);
-        let lines = self.lines.iter_mut().flatten().map(|l| &mut **l).chain(&mut self.past);
+        let lines = self.lines.iter_mut().chain(&mut self.past);
         let due = lines.filter(|l| l.slice.is_due(now, tick));
         let ask = |l: &mut Line| Due {
             part: l.part,
@@ -277,18 +299,18 @@ impl Scope {
     }
 
     /// Whether an exchange is worth making before the next tick.
-    pub fn is_low(&self, now: Instant) -> bool {
-        self.lines.iter().flatten().any(|l| l.slice.is_due(now, false))
+    pub fn is_low(&self) -> bool {
+        self.lines.iter().any(|l| l.slice.is_pressing())
     }
 
     /// Goes on without the store for `need`, within what was free when the store was last heard of. False: that is spent.
     pub fn extend(&mut self, need: &Amounts) -> bool {
         let short = |l: &Line| need.of(l.part.quota).saturating_sub(l.slice.headroom());
-        let mut lines = self.lines.iter_mut().flatten();
+        let mut lines = self.lines.iter_mut();
         if lines.any(|l| short(l) > l.slice.last().free) {
             return false;
         }
-        for line in self.lines.iter_mut().flatten() {
+        for line in self.lines.iter_mut() {
             line.slice.extend(short(line));
         }
         true
@@ -296,7 +318,7 @@ impl Scope {
 
     /// How every limited quota stands, in the order of [`Quota::ALL`].
     pub fn known(&self) -> impl Iterator<Item = Known<'_>> {
-        self.lines.iter().flatten().map(|l| Known { part: l.part, limit: l.limit, slice: &l.slice })
+        self.lines.iter().map(|l| Known { part: l.part, limit: l.limit, slice: &l.slice })
     }
 
     /// The terms of a book under the limits in force.
@@ -306,7 +328,7 @@ impl Scope {
 
     /// Whether nothing is held or unreported: it may be forgotten.
     pub fn is_idle(&self) -> bool {
-        self.past.is_empty() && self.lines.iter().flatten().all(|l| l.slice.is_done() && l.slice.headroom() == 0)
+        self.past.is_empty() && self.lines.iter().all(|l| l.slice.is_done() && l.slice.headroom() == 0)
     }
 
     /// The book of a quota at present.
@@ -323,24 +345,24 @@ impl Scope {
             }
         }
         self.turns_ms = self.periods.iter().map(|p| p.end_ms).min().unwrap_or(i64::MAX);
-        for quota in Quota::ALL {
-            let part = self.part(quota);
-            let Some(mut line) = self.lines[quota.index()].take() else { continue };
+        for at in 0..self.lines.len() {
+            let part = self.part(self.lines[at].part.quota);
+            let line = &mut self.lines[at];
             if first(&line.part) == first(&part) {
                 line.part = part;
             } else {
-                let limit = line.limit;
-                self.retire(*std::mem::replace(&mut line, Box::new(Line { part, limit, slice: Slice::default() })));
+                let new = Line { part, limit: line.limit, slice: Slice::default() };
+                let old = std::mem::replace(line, new);
+                self.retire(old);
                 // What was wanted of the old one is to be wanted of this one.
                 self.exchanges += 1;
             }
-            self.lines[quota.index()] = Some(line);
         }
     }
 
     /// Ends leases of what comes back by itself when their time is over.
     fn lapse(&mut self, now: Instant) {
-        self.lines.iter_mut().flatten().for_each(|l| l.slice.lapse(now));
+        self.lines.iter_mut().for_each(|l| l.slice.lapse(now));
     }
 
     fn retire(&mut self, mut line: Line) {
@@ -365,8 +387,7 @@ impl Scope {
 
     fn line_of(&mut self, quota: Quota, day: Option<Date>) -> Option<&mut Line> {
         let is = |l: &Line| l.part.quota == quota && first(&l.part) == day;
-        let current = self.lines[quota.index()].as_deref_mut().filter(|l| is(l));
-        current.or_else(|| self.past.iter_mut().find(|l| is(l)))
+        self.lines.iter_mut().chain(&mut self.past).find(|l| is(l))
     }
 
     fn over_per_request(&self, need: &Amounts) -> Option<Exceeded> {
@@ -400,13 +421,14 @@ fn first(part: &Part) -> Option<Date> {
     part.period.map(|p| p.first)
 }
 
-/// Reserves in all scopes or in none. The scopes are given in the order of their ids, each once, locked. Where the store
-/// must be asked, [`Scope::wait_for`] says so.
+/// Reserves in all scopes or in none; `hold` is given what each holds, in their order. The scopes are given in the order of
+/// their ids, each once, locked. Where the store must be asked, [`Scope::wait_for`] says so.
 pub fn reserve<S: DerefMut<Target = Scope>>(
     scopes: &mut [(S, Amounts)],
     now: Now,
     since: Instant,
-) -> Result<Vec<Held>, Verdict> {
+    hold: impl FnMut(Held),
+) -> Result<(), Verdict> {
     let mut ask = false;
     for (scope, need) in scopes.iter_mut() {
         scope.turn(now.unix_ms);
@@ -420,5 +442,6 @@ pub fn reserve<S: DerefMut<Target = Scope>>(
     if ask {
         return Err(Verdict::Ask);
     }
-    Ok(scopes.iter_mut().map(|(scope, need)| scope.reserve(need, now)).collect())
+    scopes.iter_mut().map(|(scope, need)| scope.reserve(need, now)).for_each(hold);
+    Ok(())
 }

@@ -124,18 +124,31 @@ impl Slice {
     /// Whether an exchange is worth making now: someone waits, the headroom runs low, much is unreported, or, at a `tick`, there is something to
     /// report, to return or to renew.
     pub fn is_due(&self, now: Instant, tick: bool) -> bool {
+        self.is_pressing() || (tick && self.asking.is_none() && self.has_news(now))
+    }
+
+    /// As [`Slice::is_due`], between ticks.
+    pub fn is_pressing(&self) -> bool {
         if self.asking.is_some() {
             return false;
         }
-        let wanted = self.waiting > 0 || self.curious;
-        let low = !self.unsure && self.grant.target > 0 && self.headroom() < self.grant.target / 2;
+        let low = || self.grant.target > 0 && self.headroom() < self.grant.target / 2;
+        // What a crash would lose stays small.
+        let behind = || self.grant.step > 0 && self.settled.abs_diff(self.reported) >= self.grant.step;
+        (self.is_wanted() && !self.grant.settling) || (!self.unsure && (low() || behind()))
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.waiting > 0 || self.curious
+    }
+
+    /// Whether there is something to report, to return or to renew, or somebody waits.
+    fn has_news(&self, now: Instant) -> bool {
         // What the book takes for leased beyond what requests hold. After an answer that is the headroom.
         let surplus = self.outstanding().saturating_sub(self.reserved);
         let unreported = self.unsure || self.settled != self.reported || surplus > self.grant.target;
         let renew = (self.reserved > 0 || surplus > 0) && now >= self.renew_at;
-        // What a crash would lose stays small.
-        let behind = !self.unsure && self.grant.step > 0 && self.settled.abs_diff(self.reported) >= self.grant.step;
-        (wanted && !self.grant.settling) || low || behind || (tick && (wanted || unreported || renew))
+        self.is_wanted() || unreported || renew
     }
 
     /// Begins an exchange. Headroom above the target is given up at once, so that no request takes it meanwhile.

@@ -78,15 +78,15 @@ impl Price {
     /// The most that so many tokens, or fewer, can cost in any way of billing: all of the input written to a cache or read
     /// from one, all of the output reasoning, at the rates of a long input as soon as it may be one. Rounded up.
     pub fn worst_cost(&self, input: u64, output: u64) -> NanoUsd {
-        let long = self.long.filter(|l| input > u64::from(l.above));
-        let (long_inputs, long_output) = match long {
-            Some(l) => ([Some(l.input), l.cache_read, l.cache_write], Some(l.output)),
-            None => ([None; 3], None),
-        };
-        let dearest = |rates: &[Option<i64>]| i128::from(rates.iter().copied().flatten().max().unwrap_or(0).max(0));
-        let inputs = dearest(&[Some(self.input), self.cache_read, self.cache_write]).max(dearest(&long_inputs));
-        let outputs = dearest(&[Some(self.output), self.reasoning, long_output]);
-        let micro = (i128::from(input) * inputs).saturating_add(i128::from(output) * outputs);
+        let dearer = |rate: i64, other: Option<i64>| rate.max(other.unwrap_or(0));
+        let mut inputs = dearer(dearer(self.input.max(0), self.cache_read), self.cache_write);
+        let mut outputs = dearer(self.output.max(0), self.reasoning);
+        if let Some(long) = self.long.as_ref().filter(|l| input > u64::from(l.above)) {
+            inputs = dearer(dearer(inputs.max(long.input), long.cache_read), long.cache_write);
+            outputs = outputs.max(long.output);
+        }
+        let term = |tokens: u64, rate: i64| i128::from(tokens) * i128::from(rate);
+        let micro = term(input, inputs).saturating_add(term(output, outputs));
         NanoUsd(divided(micro.saturating_add(999_999)))
     }
 

@@ -2,13 +2,14 @@
 //!
 //! What is not known does not exclude, except where a cap or a floor depends on it.
 
+use super::estimate::Standing;
 use super::reason::{Exclusion, Reason};
 use super::resolve::{Level, Limits, Pinned, Proposal};
-use super::{Ask, Candidate, Estimate, LazyVars, Live, Place, Refusal, RefusalKind, estimate, worst};
+use super::{Ask, Candidate, Estimate, Gated, LazyVars, Live, Refusal, RefusalKind, estimate, worst};
 use crate::config::{Config, Denied};
 use crate::gate::{Bound, Exceeded, OnExhausted};
 use crate::registry::{EndpointIx, Model, ModelIx, Price, Status, Tokenizer};
-use crate::units::{Instant, Now};
+use crate::units::Now;
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub(super) struct Search<'a> {
     pub now: Now,
     pub vars: &'a LazyVars<'a>,
     proposal: &'a Proposal<'a>,
+    /// What the gate asks of every candidate.
+    gated: Gated,
+    /// Some budget of what passed nears its end, and the operator wants the cheapest then.
+    clamp: bool,
     /// Tags of the compliance rules that hold.
     compliance: Vec<&'a Arc<str>>,
     pub passed: Vec<Candidate>,
@@ -32,6 +37,15 @@ pub(super) struct Search<'a> {
     pub fell_back: bool,
     /// Exact input tokens by each tokenizer: a long prompt takes milliseconds, and many models may ask.
     exact: [OnceCell<u32>; 2],
+}
+
+/// What met its constraints.
+struct Passed {
+    candidate: Candidate,
+    /// What the gate asks of it.
+    gated: Gated,
+    /// How long its endpoints ask to be left alone.
+    wait: Option<Duration>,
 }
 
 /// Which constraints hold for a model.
@@ -65,6 +79,8 @@ impl<'a> Search<'a> {
             now,
             vars,
             proposal,
+            gated: live.gate(proposal.place()),
+            clamp: false,
             compliance,
             passed,
             excluded,
@@ -120,8 +136,8 @@ impl<'a> Search<'a> {
 
     fn consider(&mut self, pin: &Pinned) {
         match self.check(pin, Check::Full) {
-            Ok(candidate) => {
-                let wait = self.rate_limit(pin);
+            Ok(Passed { candidate, gated, wait }) => {
+                self.clamp |= gated.clamp;
                 self.passed.push(Candidate { rate_limited: wait.is_some(), ..candidate });
                 self.limited.extend(wait.map(|left| (pin.model, left)));
             }
@@ -147,7 +163,7 @@ impl<'a> Search<'a> {
     pub(super) fn global_fallback(&mut self) -> Vec<Candidate> {
         let Some(model) = self.config.fallback_model else { return Vec::new() };
         let candidate = match self.check(&self.plain(model), Check::WithoutHints) {
-            Ok(candidate) => candidate,
+            Ok(Passed { candidate, .. }) => candidate,
             Err(reason) => {
                 self.exclude(model, reason);
                 return Vec::new();
@@ -166,7 +182,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             match self.check(&self.plain(model), Check::Essential) {
-                Ok(candidate) => {
+                Ok(Passed { candidate, .. }) => {
                     self.excluded.retain(|e| e.model != model);
                     out.push(Candidate { degraded: true, ..candidate });
                 }
@@ -184,7 +200,7 @@ impl<'a> Search<'a> {
     }
 
     /// Every hard constraint in DESIGN.md's order.
-    fn check(&self, pin: &Pinned, check: Check) -> Result<Candidate, Reason> {
+    fn check(&self, pin: &Pinned, check: Check) -> Result<Passed, Reason> {
         let model = self.config.registry.model(pin.model);
         self.tags(model)?;
         self.allowed(pin, model)?;
@@ -201,11 +217,12 @@ impl<'a> Search<'a> {
         let n = self.ask.profile.n.max(1);
         let task = self.ask.profile.task;
         let quality = self.live.quality(pin.model, task, model.quality.of(task));
+        let standing = Standing::of(self.live, self.endpoints(pin), output, self.now.instant);
         let mut estimate = Estimate {
             input_tokens: input,
             output_tokens: output,
             cost: estimate::cost(self.price(pin), input, output, n),
-            latency_ms: estimate::latency_ms(self.live, self.endpoints(pin), output, self.now.instant),
+            latency_ms: standing.latency_ms,
             quality,
         };
         if check != Check::Essential {
@@ -216,11 +233,14 @@ impl<'a> Search<'a> {
             Status::Deprecated if self.proposal.pinned.is_none() => return Err(Reason::Deprecated),
             Status::Deprecated | Status::Degraded | Status::Active => {}
         }
-        self.breaker(pin)?;
-        self.gate(pin, model, input)?;
+        if !standing.admits {
+            return Err(Reason::BreakerOpen(standing.retry_at.map(|at| at.since(self.now.instant))));
+        }
+        let gated = self.gate(pin, model, input)?;
         let (model, provider, passed_through) = (pin.model, pin.provider, pin.passed_through.clone());
         let (score, degraded, rate_limited) = (0.0, false, false);
-        Ok(Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited })
+        let candidate = Candidate { model, provider, passed_through, estimate, score, degraded, rate_limited };
+        Ok(Passed { candidate, gated, wait: standing.wait })
     }
 
     /// What the key may use: its models, its package's, and those that an allowed provider has.
@@ -290,70 +310,43 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the gate has room for its worst case; the input is counted exactly where that may decide.
-    fn gate(&self, pin: &Pinned, model: &Model, input: u32) -> Result<(), Reason> {
-        let place = self.place();
-        let gated = self.live.gate(place, pin.model);
+    fn gate(&self, pin: &Pinned, model: &Model, input: u32) -> Result<Gated, Reason> {
+        let gated = self.gated.and(self.live.gate_model(pin.model));
         let price = self.price(pin);
         if gated.money && price.is_none() {
             return Err(Reason::NoPrice);
         }
         if !gated.tight {
-            return Ok(());
+            return Ok(gated);
         }
         let room = |input: u32| {
             let need = worst::worst(self.config, self.ask.profile, model, price, input).amounts;
             let need = crate::gate::Amounts { requests: 1, concurrency: 1, ..need };
-            self.live.room(place, pin.model, &need)
+            self.live.room(self.proposal.place(), pin.model, &need)
         };
-        match room(input) {
+        let fits = match room(input) {
             Err(exceeded) if matches!(exceeded.bound, Bound::Quota(q) if q.window().is_none()) => {
                 Err(Reason::Budget(exceeded))
             }
             Err(_) => room(self.exact_tokens(model.tokenizer).min(input)).map_err(Reason::Budget),
             Ok(()) => Ok(()),
-        }
+        };
+        fits.map(|()| gated)
     }
 
     /// Whether a budget nears its end, or has no room for some candidate, and the operator wants the cheapest then.
-    pub(super) fn is_clamped(&self, passed: &[Candidate]) -> bool {
+    pub(super) fn is_clamped(&self) -> bool {
         let asks = |e: &Exclusion| matches!(&e.reason, Reason::Budget(x) if x.on_exhausted == OnExhausted::Clamp);
-        self.excluded.iter().any(asks) || passed.iter().any(|c| self.live.gate(self.place(), c.model).clamp)
+        self.clamp || self.excluded.iter().any(asks)
     }
 
     /// What a US dollar is worth at present, where the policy is paced.
     pub(super) fn paced(&self) -> Option<f64> {
-        if self.proposal.policy.pacing { self.live.lambda(self.place()) } else { None }
-    }
-
-    /// Where the request was put.
-    pub(super) fn place(&self) -> Place {
-        Place { route: self.proposal.route, stage: self.proposal.stage }
+        if self.proposal.policy.pacing { self.live.lambda(self.proposal.place()) } else { None }
     }
 
     fn exact_tokens(&self, tokenizer: Tokenizer) -> u32 {
         *self.exact[tokenizer as usize].get_or_init(|| (self.ask.exact_tokens)(tokenizer))
-    }
-
-    fn breaker(&self, pin: &Pinned) -> Result<(), Reason> {
-        let mut retry: Option<Instant> = None;
-        for ix in self.endpoints(pin) {
-            let view = self.live.endpoint(ix);
-            if view.admits {
-                return Ok(());
-            }
-            retry = match (retry, view.retry_at) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        }
-        Err(Reason::BreakerOpen(retry.map(|at| at.since(self.now.instant))))
-    }
-
-    /// How long every endpoint that is in service still asks to be left alone; `None` where one does not.
-    fn rate_limit(&self, pin: &Pinned) -> Option<Duration> {
-        let views = self.endpoints(pin).map(|ix| self.live.endpoint(ix)).filter(|v| v.admits);
-        let left = views.map(|v| v.rate_limited_until.map_or(Duration::ZERO, |until| until.since(self.now.instant)));
-        left.min().filter(|left| !left.is_zero())
     }
 
     fn endpoints<'b>(&'b self, pin: &'b Pinned) -> impl Iterator<Item = EndpointIx> + 'b {

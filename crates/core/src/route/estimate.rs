@@ -4,6 +4,7 @@ use super::{Ask, Live};
 use crate::policy::Policy;
 use crate::registry::{EndpointIx, Model, ModelIx, Price, Usage};
 use crate::units::{Instant, NanoUsd};
+use std::time::Duration;
 
 /// Expectation for one candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,27 +50,44 @@ pub(super) fn cost(price: Option<&Price>, input: u32, output: u32, n: u32) -> Op
     price.map(|p| p.cost(&Usage { input_tokens: input.into(), output_tokens, ..Usage::default() }))
 }
 
-/// Latency of the model's quickest endpoint in service: time to the first token, the tokens after it, and a queue that
-/// grows with the requests already running there.
-pub(super) fn latency_ms(
-    live: &dyn Live,
-    endpoints: impl Iterator<Item = EndpointIx>,
-    output: u32,
-    now: Instant,
-) -> f32 {
-    let mut best = f32::INFINITY;
-    let mut best_closed = f32::INFINITY;
-    for ix in endpoints {
-        let view = live.endpoint(ix);
-        let tokens = view.per_token_us * output as f32;
-        // Providers serve requests side by side: a request in flight delays by a small part of its first token.
-        let queue = view.first_token_us * 0.02 * view.in_flight as f32;
-        let us = view.first_token_us + tokens + queue;
-        best = best.min(us);
-        if view.admits && view.rate_limited_until.is_none_or(|until| until <= now) {
-            best_closed = best_closed.min(us);
+/// How the endpoints of one candidate stand, each looked at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// Latency of the quickest endpoint in service, milliseconds: time to the first token, the tokens after it, and a queue
+    /// that grows with the requests already running there.
+    pub latency_ms: f32,
+    /// Some breaker lets requests through.
+    pub admits: bool,
+    /// When the first breaker that does not may do so.
+    pub retry_at: Option<Instant>,
+    /// How long every endpoint that is in service still asks to be left alone; `None` where one does not.
+    pub wait: Option<Duration>,
+}
+
+impl Standing {
+    /// Of these endpoints, for `output` expected tokens.
+    pub(super) fn of(live: &dyn Live, endpoints: impl Iterator<Item = EndpointIx>, output: u32, now: Instant) -> Self {
+        let (mut best, mut best_closed) = (f32::INFINITY, f32::INFINITY);
+        let mut standing = Self { latency_ms: 0.0, admits: false, retry_at: None, wait: None };
+        for view in endpoints.map(|ix| live.endpoint(ix)) {
+            let tokens = view.per_token_us * output as f32;
+            // Providers serve requests side by side: a request in flight delays by a small part of its first token.
+            let queue = view.first_token_us * 0.02 * view.in_flight as f32;
+            let us = view.first_token_us + tokens + queue;
+            best = best.min(us);
+            if !view.admits {
+                standing.retry_at = [standing.retry_at, view.retry_at].into_iter().flatten().min();
+                continue;
+            }
+            let left = view.rate_limited_until.map_or(Duration::ZERO, |until| until.since(now));
+            standing.wait = Some(standing.wait.map_or(left, |wait| wait.min(left)));
+            standing.admits = true;
+            if left.is_zero() {
+                best_closed = best_closed.min(us);
+            }
         }
+        standing.wait = standing.wait.filter(|wait| !wait.is_zero());
+        standing.latency_ms = if best_closed.is_finite() { best_closed } else { best } / 1000.0;
+        standing
     }
-    let us = if best_closed.is_finite() { best_closed } else { best };
-    us / 1000.0
 }

@@ -64,8 +64,12 @@ pub trait Live {
     fn quality(&self, _model: ModelIx, _task: Task, configured: Option<f32>) -> Option<f32> {
         configured
     }
-    /// What the gate asks of a candidate in this place.
-    fn gate(&self, _place: Place, _model: ModelIx) -> Gated {
+    /// What the gate asks of every candidate in this place.
+    fn gate(&self, _place: Place) -> Gated {
+        Gated::default()
+    }
+    /// What it asks of this model besides.
+    fn gate_model(&self, _model: ModelIx) -> Gated {
         Gated::default()
     }
     /// Whether a worst case has room, as far as is known; nothing is reserved. Asked where [`Gated::tight`].
@@ -96,6 +100,13 @@ pub struct Gated {
     pub tight: bool,
     /// A budget nears its end and the operator wants the cheapest candidate.
     pub clamp: bool,
+}
+
+impl Gated {
+    /// What either of them asks.
+    pub fn and(self, other: Self) -> Self {
+        Self { money: self.money || other.money, tight: self.tight || other.tight, clamp: self.clamp || other.clamp }
+    }
 }
 
 /// A model that may answer.

@@ -16,7 +16,7 @@ pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut 
         return passed;
     }
     search.score(&mut passed, proposal, rng);
-    if search.is_clamped(&passed) {
+    if search.is_clamped() {
         policy::cost::score(&mut passed);
     }
     let config = search.config();

@@ -1,6 +1,6 @@
 //! From the name that the client sent to who proposes the candidates: a pin, a route or stage, `auto`.
 
-use super::{Ask, LazyVars, PassedThrough, Refusal, RefusalKind};
+use super::{Ask, LazyVars, PassedThrough, Place, Refusal, RefusalKind};
 use crate::config::Config;
 use crate::hints::Prefer;
 use crate::policy::{Policy, Strategy, Weights};
@@ -51,6 +51,13 @@ pub(super) struct Proposal<'a> {
     pub limits: Limits,
     /// Tags that every model must carry, beyond the policy's: the surfaces'.
     pub surface_tags: Vec<Arc<str>>,
+}
+
+impl Proposal<'_> {
+    /// Where the request was put.
+    pub(super) fn place(&self) -> Place {
+        Place { route: self.route, stage: self.stage }
+    }
 }
 
 /// A model that the caller named.

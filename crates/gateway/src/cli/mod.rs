@@ -5,14 +5,17 @@ mod audit;
 mod budget;
 mod check;
 pub mod demo;
+mod eval;
 mod file;
 mod key;
 mod limits;
 mod models;
+mod outcomes;
 mod place;
 pub mod report;
 mod route;
 mod serve;
+mod train;
 
 use crate::store::By;
 use clap::{Args, Parser, Subcommand};
@@ -80,6 +83,10 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// Who changed which key or limit, and when
     Audit(audit::AuditArgs),
+    /// Learn which model answers what well, from outcomes
+    Train(train::TrainArgs),
+    /// What routing with a trained model is worth on held-out outcomes
+    Eval(eval::EvalArgs),
     /// Simulated traffic through simulated models, with a report; then serve
     Demo(demo::DemoArgs),
 }
@@ -118,6 +125,8 @@ pub fn main() -> ExitCode {
         Command::Limit(args) => limits::run(&args),
         Command::Budget(args) => budget::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {

@@ -133,7 +133,7 @@ fn local(config: &ConfigArg, body: Bytes) -> Result<Value, Failure> {
     let snapshot = Arc::new(Snapshot::build(config, None)?);
     let prepared = proxy::prepare(snapshot, (proxy::Call::Chat, Dialect::OpenAi), None, HeaderMap::new(), body)
         .map_err(|e| vec![e.message])?;
-    let (decision, _) = prepared.decide(&Clock::default(), None, RequestId(0));
+    let decision = prepared.decide(&Clock::default(), None, RequestId(0)).decision;
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     explained.state = Some("cold");
     explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());

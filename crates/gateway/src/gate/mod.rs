@@ -1,6 +1,7 @@
 //! The gate of one process: the scopes that it knows, reservations in all of them at once, and the thread that exchanges
 //! their slices with the store. What fits is the core's to say (`waypost_core::gate`); here are the locks and the waiting.
 
+mod cell;
 mod driver;
 mod pacing;
 mod reservation;
@@ -9,23 +10,25 @@ mod status;
 mod tests;
 mod view;
 
+pub use cell::Cell;
 pub use driver::{Driver, History};
 pub use pacing::PaceStatus;
 pub use reservation::{Admitted, Allowed, Reservation};
 pub use status::{BudgetStatus, ScopeStatus, status, status_blocking};
-pub use view::{Belongs, Overrides, View, limits};
+pub use view::{Belongs, Overrides, Scopes, View, limits};
 
 use crate::clock::Clock;
 use arc_swap::ArcSwap;
 use reservation::Outstanding;
 use slab::Slab;
+use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use waypost_core::config::OnStoreLoss;
-use waypost_core::gate::{self, Amounts, Bound, Exceeded, FRESH, Kind, OnExhausted, Quota, Scope, ScopeId, Verdict};
+use waypost_core::gate::{self, Amounts, Bound, Exceeded, FRESH, Held, Quota, Scope, ScopeId, Verdict};
 use waypost_core::units::{Instant, Now};
 
 /// Scopes, reservations and the state of the exchange. One a process.
@@ -37,8 +40,10 @@ pub struct Gate {
     /// Every scope that is limited, or still has something to report.
     cells: Mutex<HashMap<ScopeId, Arc<Cell>>>,
     view: ArcSwap<View>,
+    /// Views that were made.
+    versions: AtomicU64,
     outstanding: Mutex<Slab<Outstanding>>,
-    next_reservation: std::sync::atomic::AtomicU64,
+    next_reservation: AtomicU64,
     /// Scopes whose slices are short or run low.
     wanting: Mutex<Vec<Arc<Cell>>>,
     wake: Notify,
@@ -49,24 +54,11 @@ pub struct Gate {
     pub(crate) queued: std::sync::atomic::AtomicUsize,
 }
 
-/// One scope with its lock, and what deciding reads of it without the lock.
-#[derive(Debug)]
-pub struct Cell {
-    id: ScopeId,
-    scope: Mutex<Scope>,
-    /// It stands in [`Gate::wanting`].
-    queued: AtomicBool,
-    /// Some quota has little room, or single requests are capped: a candidate's worst case is to be looked at.
-    tight: AtomicBool,
-    /// Money is limited here.
-    money: AtomicBool,
-    /// Output is to be capped here.
-    output: AtomicBool,
-    /// The operator wants cheap candidates from here on.
-    clamped: AtomicBool,
-    /// What λ is here, where some policy is paced by this scope's money.
-    pacing: pacing::Pacing,
-}
+/// Scopes of one request, as a rule at most: so many are kept without an allocation.
+const USUAL_SCOPES: usize = 6;
+
+/// The scopes of one request.
+pub type Cells = SmallVec<[Arc<Cell>; USUAL_SCOPES]>;
 
 /// The last exchange with the store.
 #[derive(Clone, Debug, Default)]
@@ -99,11 +91,6 @@ const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// How often a request that waits for the store looks by itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Where less than so many of the last request's worst case is left, room is scarce.
-const FEW: u64 = 20;
-/// A limit of so few requests is a small one: each is counted exactly from the first on.
-const SMALL: u64 = 1000;
-
 /// Events kept for `/admin/budgets`.
 const EVENTS: usize = 256;
 
@@ -121,14 +108,14 @@ pub enum Refused {
 }
 
 /// What one attempt wants reserved, and where.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+#[derive(Clone, Debug)]
+pub struct Wanted {
     /// The scopes of the request, in order.
-    pub scopes: &'a [Arc<Cell>],
+    pub scopes: Cells,
     /// In each of them.
     pub request: Amounts,
     /// The scope of the model that is tried.
-    pub model: Option<&'a Arc<Cell>>,
+    pub model: Option<Arc<Cell>>,
     /// In that one.
     pub attempt: Amounts,
 }
@@ -141,8 +128,9 @@ impl Gate {
             store_origin_ms: AtomicI64::new(0),
             cells: Mutex::default(),
             view: ArcSwap::default(),
+            versions: AtomicU64::new(0),
             outstanding: Mutex::default(),
-            next_reservation: std::sync::atomic::AtomicU64::new(1),
+            next_reservation: AtomicU64::new(1),
             wanting: Mutex::default(),
             wake: Notify::new(),
             rounds: watch::Sender::new(Round::default()),
@@ -162,7 +150,11 @@ impl Gate {
     /// Now, with the store's calendar: all gateways on one store turn their windows together, and a local clock that jumps
     /// turns none.
     pub fn now(&self) -> Now {
-        let instant = self.clock.instant();
+        self.at(self.clock.instant())
+    }
+
+    /// As [`Gate::now`], where the process's clock was read already.
+    fn at(&self, instant: Instant) -> Now {
         let since_origin = (instant.0 / 1_000_000) as i64;
         Now { instant, unix_ms: self.store_origin_ms.load(Ordering::Relaxed).saturating_add(since_origin) }
     }
@@ -183,17 +175,22 @@ impl Gate {
         self.store_origin_ms.store(store_ms.saturating_sub((at.0 / 1_000_000) as i64), Ordering::Relaxed);
     }
 
-    /// Reserves in all of the scopes or in none. Waits for the store only where a slice is short, and until `deadline` at
+    /// Reserves in all of the scopes or in none, `now`; where it does, the scopes move into the reservation. Waits for the store only where a slice is short, and until `deadline` at
     /// most.
-    pub async fn reserve(self: &Arc<Self>, wanted: &Wanted<'_>, deadline: Instant) -> Result<Reservation, Refused> {
-        let began = self.clock.instant();
-        let since = Instant(began.0.saturating_sub(FRESH.as_nanos() as u64));
-        let look = || match self.try_reserve(wanted, since, deadline) {
+    pub async fn reserve(
+        self: &Arc<Self>,
+        wanted: &mut Wanted,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Reservation, Refused> {
+        let began = self.at(now);
+        let since = Instant(began.instant.0.saturating_sub(FRESH.as_nanos() as u64));
+        let look = |wanted: &mut Wanted, now: Now| match self.try_reserve(wanted, now, since, deadline) {
             Ok(reservation) => Some(Ok(reservation)),
             Err(Verdict::Exceeded(exceeded)) => Some(Err(Refused::Exceeded(exceeded))),
             Err(Verdict::Ask | Verdict::Fits) => None,
         };
-        if let Some(known) = look() {
+        if let Some(known) = look(wanted, began) {
             return known;
         }
         let mut rounds = self.rounds.subscribe();
@@ -201,10 +198,10 @@ impl Gate {
         loop {
             // Before the look: a round that ends after it is not missed.
             let away = rounds.borrow_and_update().away.clone();
-            if let Some(known) = look() {
+            if let Some(known) = look(wanted, self.now()) {
                 return known;
             }
-            if let Some((_, why)) = away.filter(|(at, _)| *at >= began) {
+            if let Some((_, why)) = away.filter(|(at, _)| *at >= began.instant) {
                 return self.without_store(wanted, since, deadline, why);
             }
             let now = self.clock.instant();
@@ -280,36 +277,35 @@ impl Gate {
 
     fn try_reserve(
         self: &Arc<Self>,
-        wanted: &Wanted<'_>,
+        wanted: &mut Wanted,
+        now: Now,
         since: Instant,
         deadline: Instant,
     ) -> Result<Reservation, Verdict> {
-        let now = self.now();
-        let cells = wanted.cells();
-        let mut locked: Vec<(MutexGuard<'_, Scope>, Amounts)> =
-            cells.iter().map(|(cell, need)| (cell.lock(), *need)).collect();
-        let held = gate::reserve(&mut locked, now, since);
-        let low = held.is_ok() && locked.iter().any(|(scope, _)| scope.is_low(now.instant));
-        if matches!(held, Err(Verdict::Exceeded(_))) {
-            locked.iter().zip(&cells).for_each(|((scope, _), (cell, _))| cell.read(scope));
+        let mut locked: SmallVec<[(MutexGuard<'_, Scope>, Amounts); USUAL_SCOPES]> =
+            wanted.cells().map(|(cell, need)| (cell.lock(), need)).collect();
+        let mut held: SmallVec<[Held; USUAL_SCOPES]> = SmallVec::new();
+        let made = gate::reserve(&mut locked, now, since, |one| held.push(one));
+        let low = made.is_ok() && locked.iter().any(|(scope, _)| scope.is_low());
+        if matches!(made, Err(Verdict::Exceeded(_))) {
+            locked.iter().zip(wanted.cells()).for_each(|((scope, _), (cell, _))| cell.read(scope));
         }
         drop(locked);
         if low {
-            cells.iter().for_each(|(cell, _)| self.queue(cell));
+            wanted.cells().for_each(|(cell, _)| self.queue(cell));
             self.wake.notify_one();
         }
-        let held = held?;
-        for (cell, _) in &cells {
-            cell.pacing.requests.fetch_add(1, Ordering::Relaxed);
-        }
-        let held = cells.into_iter().map(|(cell, _)| cell.clone()).zip(held).collect();
+        made?;
+        wanted.cells().for_each(|(cell, _)| cell.counted());
+        let cells = wanted.scopes.drain(..).chain(wanted.model.take());
+        let held = cells.zip(held).collect();
         Ok(Reservation::new(self.clone(), held, deadline))
     }
 
     /// The store is away and the slice is spent: closed, or on from what was free when it was last heard of.
     fn without_store(
         self: &Arc<Self>,
-        wanted: &Wanted<'_>,
+        wanted: &mut Wanted,
         since: Instant,
         deadline: Instant,
         why: Arc<str>,
@@ -322,7 +318,7 @@ impl Gate {
                 return Err(Refused::Unavailable(why));
             }
         }
-        match self.try_reserve(wanted, since, deadline) {
+        match self.try_reserve(wanted, self.now(), since, deadline) {
             Ok(reservation) => Ok(reservation),
             Err(Verdict::Exceeded(exceeded)) => Err(Refused::Exceeded(exceeded)),
             Err(Verdict::Ask | Verdict::Fits) => Err(Refused::Unavailable(why)),
@@ -330,8 +326,8 @@ impl Gate {
     }
 
     /// Has the next exchange bring what is wanted.
-    fn want(&self, wanted: &Wanted<'_>, since: Instant, waits: &mut [Option<u64>]) {
-        for ((cell, need), wait) in wanted.cells().into_iter().zip(waits) {
+    fn want(&self, wanted: &Wanted, since: Instant, waits: &mut [Option<u64>]) {
+        for ((cell, need), wait) in wanted.cells().zip(waits) {
             *wait = cell.lock().wait_for(&need, since, *wait);
             self.queue(cell);
         }
@@ -371,107 +367,15 @@ impl Gate {
     }
 }
 
-impl<'a> Wanted<'a> {
+impl Wanted {
     /// Each scope with what is wanted there, in the order of locking.
-    fn cells(&self) -> Vec<(&'a Arc<Cell>, Amounts)> {
-        let request = self.scopes.iter().map(|cell| (cell, self.request));
+    fn cells(&self) -> impl Iterator<Item = (&Arc<Cell>, Amounts)> {
         // A model's scope is the last in order.
-        request.chain(self.model.map(|cell| (cell, self.attempt))).collect()
+        self.scopes.iter().map(|cell| (cell, self.request)).chain(self.model.iter().map(|cell| (cell, self.attempt)))
     }
 
     fn len(&self) -> usize {
         self.scopes.len() + usize::from(self.model.is_some())
-    }
-}
-
-impl Cell {
-    fn new(scope: Scope) -> Arc<Self> {
-        let flag = || AtomicBool::new(false);
-        let cell = Self {
-            id: scope.id().clone(),
-            queued: flag(),
-            tight: flag(),
-            money: flag(),
-            output: flag(),
-            clamped: flag(),
-            pacing: pacing::Pacing::default(),
-            scope: Mutex::new(scope),
-        };
-        cell.read(&cell.lock());
-        Arc::new(cell)
-    }
-
-    /// Whose it is.
-    pub fn id(&self) -> &ScopeId {
-        &self.id
-    }
-
-    /// The scope's state.
-    pub fn lock(&self) -> MutexGuard<'_, Scope> {
-        lock(&self.scope)
-    }
-
-    /// Whether a candidate's worst case is to be looked at before it is chosen.
-    pub fn is_tight(&self) -> bool {
-        self.tight.load(Ordering::Relaxed)
-    }
-
-    /// Whether so little may be left, or is there at all, that a need is to be known exactly. What was never asked about
-    /// counts as whole.
-    pub fn is_near(&self, need: &Amounts) -> bool {
-        let scope = self.lock();
-        let near = |k: gate::Known<'_>| {
-            let n = need.of(k.part.quota);
-            match k.slice.answered_at() {
-                _ if n == 0 => false,
-                Some(_) => k.slice.attainable() <= (k.limit / 20).max(n.saturating_mul(FEW)),
-                None => k.limit <= n.saturating_mul(SMALL),
-            }
-        };
-        let (usd, tokens) = (scope.limits().usd_per_request, scope.limits().tokens_per_request);
-        usd.is_some_and(|cap| need.usd.saturating_mul(2) > cap.0.unsigned_abs())
-            || tokens.is_some_and(|cap| need.tokens.saturating_mul(2) > cap)
-            || scope.known().any(near)
-    }
-
-    /// Whether money is limited here.
-    pub fn limits_money(&self) -> bool {
-        self.money.load(Ordering::Relaxed)
-    }
-
-    /// Whether money is limited over a window.
-    pub fn has_budget(&self) -> bool {
-        let scope = self.lock();
-        gate::Window::ALL.iter().any(|w| scope.limits().of(Quota::Usd(*w)).is_some())
-    }
-
-    /// Whether output is to be capped here.
-    pub fn limits_output(&self) -> bool {
-        self.output.load(Ordering::Relaxed)
-    }
-
-    /// Whether the operator wants cheap candidates from here on.
-    pub fn is_clamped(&self) -> bool {
-        self.clamped.load(Ordering::Relaxed)
-    }
-
-    /// Takes over what deciding reads without the lock.
-    fn read(&self, scope: &Scope) {
-        let limits = scope.limits();
-        let capped = limits.usd_per_request.is_some() || limits.tokens_per_request.is_some();
-        // So little that some candidate's worst case may not fit where another's does.
-        let few = |k: &gate::Known<'_>| (k.limit / 20).max(k.slice.usual().saturating_mul(FEW));
-        let scarce = scope.known().any(|k| k.slice.attainable() <= few(&k));
-        let last = limits.thresholds().last().copied().unwrap_or(10_000);
-        let late = |k: &gate::Known<'_>| {
-            k.part.quota.kind() == Kind::Budget
-                && u128::from(k.slice.spent()) * 10_000 >= u128::from(last) * u128::from(k.limit)
-        };
-        let clamps = limits.on_exhausted == Some(OnExhausted::Clamp);
-        self.tight.store(capped || scarce, Ordering::Relaxed);
-        self.money.store(limits.limits_money(), Ordering::Relaxed);
-        self.output.store(limits.limits_output(), Ordering::Relaxed);
-        self.clamped.store(clamps && scope.known().any(|k| late(&k)), Ordering::Relaxed);
     }
 }
 

@@ -14,8 +14,8 @@ pub(super) struct Pacing {
     on: AtomicBool,
     /// As the bits of an `f64`; 0: not known yet.
     lambda: AtomicU64,
-    /// Reservations that were ever made here.
-    pub(super) requests: AtomicU64,
+    /// Reservations that were made here while it was followed.
+    requests: AtomicU64,
     /// By budget of money.
     paces: Mutex<Vec<(Quota, Pace)>>,
 }
@@ -52,6 +52,13 @@ impl Cell {
         if !on {
             self.pacing.lambda.store(0, Ordering::Relaxed);
             lock(&self.pacing.paces).clear();
+        }
+    }
+
+    /// A reservation was made. Counted only where somebody asks: it is one more write that all workers share.
+    pub(super) fn counted(&self) {
+        if self.pacing.on.load(Ordering::Relaxed) {
+            self.pacing.requests.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -1,7 +1,8 @@
 //! A reservation of one attempt: settled once with what was used, released where nothing was. Dropping it releases it, so
 //! that no path out, a panic included, leaves anything reserved.
 
-use super::{Cell, Gate, lock};
+use super::{Cell, Gate, USUAL_SCOPES, lock};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use waypost_core::gate::{Amounts, Held, ScopeId};
@@ -14,8 +15,11 @@ pub(super) struct Outstanding {
     id: u64,
     /// When it is taken for forgotten.
     deadline: Instant,
-    held: Vec<(Arc<Cell>, Held)>,
+    held: AllHeld,
 }
+
+/// What is held, and where.
+type AllHeld = SmallVec<[(Arc<Cell>, Held); USUAL_SCOPES]>;
 
 /// What one attempt has reserved.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub struct Reservation {
     gate: Arc<Gate>,
     slot: usize,
     id: u64,
+    /// Some scope holds a place at once.
+    places: bool,
     settled: bool,
 }
 
@@ -47,16 +53,20 @@ pub struct Admitted {
 const GRACE_NANOS: u64 = 30_000_000_000;
 
 impl Reservation {
-    pub(super) fn new(gate: Arc<Gate>, held: Vec<(Arc<Cell>, Held)>, deadline: Instant) -> Self {
+    pub(super) fn new(gate: Arc<Gate>, held: AllHeld, deadline: Instant) -> Self {
+        let places = held.iter().any(|(_, held)| held.has_place());
         let id = gate.next_reservation.fetch_add(1, Ordering::Relaxed);
         let deadline = Instant(deadline.0.saturating_add(GRACE_NANOS));
         let slot = lock(&gate.outstanding).insert(Outstanding { id, deadline, held });
-        Self { gate, slot, id, settled: false }
+        Self { gate, slot, id, places, settled: false }
     }
 
     /// Takes the request's places out of it; what is left is the attempt's.
     pub fn split(self) -> (Option<Admitted>, Self) {
-        let mut places = Vec::new();
+        if !self.places {
+            return (None, self);
+        }
+        let mut places = AllHeld::new();
         let mut deadline = Instant::default();
         if let Some(outstanding) = lock(&self.gate.outstanding).get_mut(self.slot).filter(|o| o.id == self.id) {
             deadline = outstanding.deadline;
@@ -77,37 +87,37 @@ impl Reservation {
     }
 
     /// Ends it with what was used.
-    pub fn settle(mut self, used: &Amounts) {
-        self.end(Some(used));
+    pub fn settle(mut self, used: &Amounts, now: Instant) {
+        self.end(used, now);
     }
 
-    fn end(&mut self, used: Option<&Amounts>) {
-        if std::mem::replace(&mut self.settled, true) {
-            return;
-        }
+    fn end(&mut self, used: &Amounts, now: Instant) {
+        self.settled = true;
         let mut all = lock(&self.gate.outstanding);
         // Where it is no longer there it was taken for forgotten, and charged in full.
         let mine = all.get(self.slot).is_some_and(|o| o.id == self.id).then(|| all.remove(self.slot));
         drop(all);
         if let Some(outstanding) = mine {
-            outstanding.end(&self.gate, |_| used.copied().unwrap_or_default());
+            outstanding.end(&self.gate, now, |_| *used);
         }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.end(None);
+        if !self.settled {
+            self.end(&Amounts::default(), self.gate.clock.instant());
+        }
     }
 }
 
 impl Outstanding {
-    fn end(self, gate: &Gate, used: impl Fn(&Held) -> Amounts) {
-        let now = gate.now();
+    fn end(self, gate: &Gate, now: Instant, used: impl Fn(&Held) -> Amounts) {
+        let now = gate.at(now);
         for (cell, held) in &self.held {
             let mut scope = cell.lock();
             scope.settle(held, &used(held), now.unix_ms);
-            let low = scope.is_low(now.instant);
+            let low = scope.is_low();
             drop(scope);
             if low {
                 gate.look_at(cell);
@@ -131,7 +141,7 @@ impl Gate {
         drop(all);
         for outstanding in late {
             tracing::error!(reservation = outstanding.id, "a reservation outlived its deadline and is charged in full");
-            outstanding.end(self, |held| *held.amounts());
+            outstanding.end(self, now, |held| *held.amounts());
         }
     }
 }

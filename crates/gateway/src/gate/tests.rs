@@ -3,6 +3,7 @@
 use super::*;
 use crate::books::Books;
 use waypost_core::config::{self, Config, Storage};
+use waypost_core::route::Place;
 use waypost_core::units::Secret;
 
 fn configured(limits: &str) -> Config {
@@ -21,15 +22,15 @@ fn driven(gate: &Arc<Gate>, storage: &Storage) -> Driver {
     Driver::start(gate.clone(), books, Arc::new(|_, _, _| Ok(0)), "me".to_owned(), 1).unwrap()
 }
 
-fn scopes(gate: &Gate) -> Vec<Arc<Cell>> {
-    gate.view().scopes(&Belongs { key: None, stage: None, route: None, tags: &[] })
+fn scopes(gate: &Gate) -> Cells {
+    let config = configured("");
+    gate.view().find(&Belongs { config: &config, key: None, tags: &[], place: Place::default() }).cells
 }
 
 async fn reserve(gate: &Arc<Gate>, request: Amounts, within: Duration) -> Result<Reservation, Refused> {
-    let scopes = scopes(gate);
-    let wanted = Wanted { scopes: &scopes, request, model: None, attempt: Amounts::default() };
-    let deadline = gate.instant() + within;
-    gate.reserve(&wanted, deadline).await
+    let mut wanted = Wanted { scopes: scopes(gate), request, model: None, attempt: Amounts::default() };
+    let now = gate.instant();
+    gate.reserve(&mut wanted, now, now + within).await
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -53,7 +54,7 @@ async fn what_is_reserved_comes_back_once_on_every_path() {
     let reservation = reserve(&gate, one(100), LONG).await.unwrap();
     let (places, reservation) = reservation.split();
     assert_eq!((held(&gate, tokens), held(&gate, Quota::Concurrency).0), ((100, 0), 1));
-    reservation.settle(&Amounts { tokens: 30, ..Amounts::default() });
+    reservation.settle(&Amounts { tokens: 30, ..Amounts::default() }, gate.instant());
     assert_eq!((held(&gate, tokens), held(&gate, Quota::Concurrency).0), ((0, 30), 1));
     drop(places);
     assert_eq!(held(&gate, Quota::Concurrency).0, 0);
@@ -109,4 +110,56 @@ async fn without_the_store_the_gate_is_closed() {
         assert!(matches!(refused, Err(Refused::Unavailable(_))), "{refused:?}");
     }
     assert!(gate.store_away().is_some());
+}
+
+/// A configuration whose routes, stages and models stand in this order, each with a limit.
+fn listed(names: [&str; 2]) -> Config {
+    let [a, b] = names;
+    let model = |n: &str| format!("m-{n}: {{ endpoints: [{{ provider: sim }}] }}");
+    let limit = |prefix: &str, n: &str| format!("{prefix}-{n}: {{ tokens_per_day: 1000 }}");
+    let limits = |prefix: &str| format!("{{ {}, {} }}", limit(prefix, a), limit(prefix, b));
+    let text = format!(
+        "providers: {{ sim: {{ dialect: simulated }} }}
+models: {{ {}, {} }}
+routes: {{ r-{a}: {{ candidates: [m-a] }}, r-{b}: {{ candidates: [m-b] }} }}
+stages: {{ s-{a}: {{ model: m-a }}, s-{b}: {{ model: m-b }} }}
+gate: {{ routes: {}, stages: {}, models: {} }}",
+        model(a),
+        model(b),
+        limits("r"),
+        limits("s"),
+        limits("m")
+    );
+    config::parse(&text, &|_| None, jiff::civil::date(2026, 1, 1)).unwrap().config
+}
+
+#[test]
+fn a_request_on_another_configuration_finds_its_scopes_by_name() {
+    let gate = Gate::new(Clock::default());
+    let (old, new) = (listed(["a", "b"]), listed(["b", "a"]));
+    gate.configure(&new, std::iter::empty(), &Overrides::new());
+    let view = gate.view();
+    for config in [&old, &new] {
+        for (i, name) in config.routes.iter().map(|r| &r.name[2..]).enumerate() {
+            let place = Place { route: Some(i), stage: Some(i) };
+            let found = view.find(&Belongs { config, key: None, tags: &[], place });
+            let ids: Vec<String> = found.cells.iter().map(|cell| cell.id().to_string()).collect();
+            assert_eq!(ids, [format!("stage/s-{name}"), format!("route/r-{name}")]);
+            let ix = config.registry.find(&format!("m-{name}")).unwrap();
+            assert_eq!(view.model(config, ix).unwrap().id().to_string(), format!("model/m-{name}"));
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_was_set_since_is_found_before_an_attempt() {
+    let gate = gate("tokens_per_day: 1000");
+    let config = listed(["a", "b"]);
+    let belongs = Belongs { config: &config, key: None, tags: &[], place: Place { route: Some(0), stage: None } };
+    let ids = |cells: &Cells| cells.iter().map(|cell| cell.id().to_string()).collect::<Vec<_>>();
+    let decided = gate.view().find(&belongs);
+    assert_eq!(ids(&decided.cells), ["global"]);
+    assert_eq!(ids(&gate.view().refind(Some(decided.clone()), &belongs).cells), ["global"]);
+    gate.configure(&config, std::iter::empty(), &Overrides::new());
+    assert_eq!(ids(&gate.view().refind(Some(decided), &belongs).cells), ["route/r-a"]);
 }

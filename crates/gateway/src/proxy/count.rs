@@ -28,7 +28,7 @@ pub async fn count_tokens(state: &State, pool: &Arc<Pool>, id: RequestId, prepar
     let (server, until) = (&prepared.snapshot.config.server, Instant::now() + LONGEST);
     let class = prepared.profile.class;
     let _permit = state.admission.enter(class, server.max_concurrency, server.max_queue, until).await?;
-    let (decision, _) = prepared.decide(&state.clock, None, id);
+    let decision = prepared.decide(&state.clock, None, id).decision;
     if let Some(refusal) = decision.refusal {
         return Err(refusal.into());
     }

@@ -22,7 +22,7 @@ use crate::admission::Permit;
 use crate::app::State;
 use crate::cache::Found;
 use crate::clock::Clock;
-use crate::gate::{Gate, Refused};
+use crate::gate::{Gate, Refused, Scopes};
 use crate::live::LiveView;
 use crate::store::{RequestOutcome, RequestRecord};
 use crate::upstream::Pool;
@@ -61,14 +61,14 @@ pub async fn answer(
             Ok(permit) => permit,
             Err(e) => return Reply::error(id, prepared.client, None, e),
         };
-        let (decision, mut rng) = prepared.decide(&state.clock, Some(&state.gate), id);
+        let Decided { decision, mut rng, scopes } = prepared.decide(&state.clock, Some(&state.gate), id);
         let record = record(&prepared, &decision, id);
         let (snapshot, who) = (prepared.snapshot.clone(), (prepared.client, prepared.profile.clone()));
         let account = Account::open(state.clone(), snapshot, decision, who, arrival, record);
         let strict = account.decision.translation == Translation::Strict;
         let run = Run { state, pool, id, prepared: &prepared, deadline, strict, canonical: OnceLock::new() };
         // Whoever waits for room gives up the place meanwhile, and is decided anew.
-        match run.run(account, permit, &mut rng).await {
+        match run.run(account, permit, &mut rng, scopes).await {
             Ended::Answered(reply) => return reply,
             Ended::NoRoom(mut account, exceeded) => {
                 account.admitted = None;
@@ -89,9 +89,19 @@ enum Ended {
     NoRoom(Box<Account>, Box<Exceeded>),
 }
 
+/// A request that was decided.
+pub struct Decided {
+    /// What was decided.
+    pub decision: Decision,
+    /// As deciding left it.
+    pub rng: Rng,
+    /// The limited scopes that deciding met.
+    pub(crate) scopes: Option<Scopes>,
+}
+
 impl Prepared {
     /// Decides this request now; the id seeds its choices.
-    pub fn decide(&self, clock: &Clock, gate: Option<&Gate>, id: RequestId) -> (Decision, Rng) {
+    pub fn decide(&self, clock: &Clock, gate: Option<&Gate>, id: RequestId) -> Decided {
         let now = clock.now();
         let mut rng = Rng::new(id.0 as u64);
         let config = &self.snapshot.config;
@@ -110,7 +120,7 @@ impl Prepared {
             None => live,
         };
         let decision = decide(config, &ask, &live, now, &mut rng);
-        (decision, rng)
+        Decided { decision, rng, scopes: live.into_scopes() }
     }
 }
 
@@ -123,6 +133,8 @@ struct Met {
     unsayable: Vec<Unsayable>,
     /// Why the gate refused the last attempt that it did.
     refused: Option<Refused>,
+    /// What deciding found: the first attempt reserves there, later ones look again.
+    scopes: Option<Scopes>,
 }
 
 /// Why an attempt gave no answer.
@@ -149,7 +161,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn run(&self, mut account: Account, permit: Permit, rng: &mut Rng) -> Ended {
+    async fn run(&self, mut account: Account, permit: Permit, rng: &mut Rng, scopes: Option<Scopes>) -> Ended {
         if let Some(refusal) = account.decision.refusal.clone() {
             if let Some(exceeded) = refusal.exceeded.clone().filter(|x| reserve::may_wait(self.prepared, x)) {
                 return Ended::NoRoom(Box::new(account), exceeded);
@@ -182,7 +194,7 @@ impl Run<'_> {
             no_fallback: account.decision.no_fallback,
         };
         let mut plan = Plan::new(&candidates, limits);
-        let mut met = Met::default();
+        let mut met = Met { scopes, ..Met::default() };
         loop {
             let now = self.state.clock.instant();
             match plan.next(now, rng, &snapshot.health, &self.state.retry_budget) {
@@ -193,7 +205,7 @@ impl Run<'_> {
                     }
                     return self.unanswered(account, how, &plan, met, permit);
                 }
-                Step::Try(attempt) => match self.attempt(attempt, &mut account, &mut met).await {
+                Step::Try(attempt) => match self.attempt(attempt, now, &mut account, &mut met).await {
                     Ok(answer) => {
                         return Ended::Answered(answer.reply(self, account, attempt.number, permit, recorder));
                     }
@@ -208,8 +220,14 @@ impl Run<'_> {
     }
 
     /// One attempt: reserve, write the request, take a place, exchange.
-    async fn attempt(&self, attempt: Attempt, account: &mut Account, met: &mut Met) -> Result<Answer, Missed> {
-        let allowed = self.reserve(&attempt, account).await.map_err(|why| {
+    async fn attempt(
+        &self,
+        attempt: Attempt,
+        now: Instant,
+        account: &mut Account,
+        met: &mut Met,
+    ) -> Result<Answer, Missed> {
+        let allowed = self.reserve(&attempt, account, met.scopes.take(), now).await.map_err(|why| {
             if matches!(why, Refused::Unavailable(_) | Refused::Deadline) {
                 return Missed::NoBudgets(why);
             }

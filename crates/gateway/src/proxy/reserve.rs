@@ -4,14 +4,14 @@ use super::Run;
 use super::prepare::{Call, Prepared};
 use crate::account::Account;
 use crate::app::State;
-use crate::gate::{Allowed, Belongs, Cell, Refused, Wanted, comes_back};
+use crate::gate::{Allowed, Belongs, Cell, Cells, Refused, Scopes, Wanted, comes_back};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use waypost_core::attempt::Attempt;
 use waypost_core::gate::{Amounts, Exceeded, OnExhausted};
 use waypost_core::profile::Class;
-use waypost_core::route::{Candidate, Decision, Worst};
+use waypost_core::route::{Candidate, Place, Worst};
 use waypost_core::units::Instant;
 
 /// A waiting request looks for room this often at most …
@@ -20,41 +20,46 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Run<'_> {
-    /// Reserves the worst case of an attempt. The first reservation of a request covers the dearest of the candidates
-    /// that are left, where that has room.
-    pub(super) async fn reserve(&self, attempt: &Attempt, account: &mut Account) -> Result<Allowed, Refused> {
+    /// Reserves the worst case of an attempt, and that of the dearest candidate that may be tried after it where that has
+    /// room. `found` is what deciding found of the request's scopes.
+    pub(super) async fn reserve(
+        &self,
+        attempt: &Attempt,
+        account: &mut Account,
+        found: Option<Scopes>,
+        now: Instant,
+    ) -> Result<Allowed, Refused> {
         let gate = &self.state.gate;
         let candidates = &account.decision.candidates;
         let candidate = &candidates[attempt.candidate];
         let config = &self.prepared.snapshot.config;
-        let view = gate.view();
-        let model = view.model(&config.registry.model(candidate.model).name);
-        let scopes = self.prepared.scopes(&view, &account.decision);
-        if scopes.is_empty() && model.is_none() {
+        let Some((scopes, model)) = self.scopes(candidate, account.decision.place(), found) else {
             return Ok(Allowed::default());
-        }
-        let tight = scopes.iter().chain(model).any(|cell| cell.is_tight());
-        let caps = scopes.iter().chain(model).any(|cell| cell.limits_output());
+        };
+        let cells = || scopes.iter().chain(&model);
         // A limit of money may be newer than the decision: what cannot be priced is not spent.
-        let money = scopes.iter().chain(model).find(|cell| cell.limits_money());
+        let money = cells().find(|cell| cell.limits_money());
         if let Some(cell) = money.filter(|_| candidate.price(&config.registry).is_none()) {
             return Err(Refused::NoPrice(cell.id().clone()));
         }
-        let near = |need: &Amounts| scopes.iter().chain(model).any(|cell| cell.is_tight() && cell.is_near(need));
+        let caps = cells().any(|cell| cell.limits_output());
+        let near = |need: &Amounts| cells().any(|cell| cell.is_tight() && cell.is_near(need));
         let rough = self.prepared.worst(candidate, false);
-        let exactly = tight && near(&rough.amounts);
+        let exactly = near(&rough.amounts);
         let own = if exactly { self.prepared.worst(candidate, true) } else { rough };
         let first = !account.was_admitted;
         let with = |amounts: Amounts| Amounts { requests: first.into(), concurrency: first.into(), ..amounts };
-        let attempted = Amounts { requests: 1, concurrency: 1, ..own.amounts };
-        let others = candidates[attempt.candidate + 1..].iter().map(|c| self.prepared.worst(c, exactly).amounts);
+        let attempt_amounts = Amounts { requests: 1, concurrency: 1, ..own.amounts };
+        let others = self.prepared.reachable(candidates, attempt, account.decision.no_fallback);
+        let others = others.map(|c| self.prepared.worst(c, exactly).amounts);
         let dearest =
             others.fold(own.amounts, |a, b| Amounts { usd: a.usd.max(b.usd), tokens: a.tokens.max(b.tokens), ..a });
-        let wanted = |request: Amounts| Wanted { scopes: &scopes, request, model, attempt: attempted };
-        let mut made = gate.reserve(&wanted(with(dearest)), self.deadline).await;
+        let mut wanted = Wanted { scopes, request: with(dearest), model, attempt: attempt_amounts };
+        let mut made = gate.reserve(&mut wanted, now, self.deadline).await;
         // Where the store is away the slice may have room for this one still.
         if matches!(made, Err(Refused::Exceeded(_) | Refused::Unavailable(_))) && dearest != own.amounts {
-            made = gate.reserve(&wanted(with(own.amounts)), self.deadline).await;
+            wanted.request = with(own.amounts);
+            made = gate.reserve(&mut wanted, gate.instant(), self.deadline).await;
         }
         let (admitted, reservation) = made?.split();
         account.was_admitted = true;
@@ -63,12 +68,36 @@ impl Run<'_> {
         let cap = own.cap.filter(|_| caps);
         Ok(Allowed { reservation: Some(reservation), cap, most_output: cap.map(|cap| u64::from(cap) * n) })
     }
+
+    /// The limited scopes of the request and of the candidate's model, as they are now: limits may have been set since the
+    /// decision. `None`: there are none.
+    fn scopes(&self, candidate: &Candidate, place: Place, found: Option<Scopes>) -> Option<(Cells, Option<Arc<Cell>>)> {
+        let view = self.state.gate.view();
+        if view.is_empty() {
+            return None;
+        }
+        let model = view.model(&self.prepared.snapshot.config, candidate.model).cloned();
+        let cells = view.refind(found, &self.prepared.belongs(place)).cells;
+        (model.is_some() || !cells.is_empty()).then_some((cells, model))
+    }
 }
 
 impl Prepared {
-    /// The limited scopes of this request, the model's left out.
-    pub fn scopes(&self, view: &crate::gate::View, decision: &Decision) -> Vec<Arc<Cell>> {
-        view.scopes(&Belongs::new(&self.snapshot.config, self.key.as_deref(), &self.tags, decision.place()))
+    /// What says which scopes this request belongs to.
+    pub fn belongs(&self, place: Place) -> Belongs<'_> {
+        Belongs { config: &self.snapshot.config, key: self.key.as_deref(), tags: &self.tags, place }
+    }
+
+    /// The candidates that may be tried after an attempt, as far as they are not passed over.
+    fn reachable<'c>(
+        &self,
+        candidates: &'c [Candidate],
+        attempt: &Attempt,
+        no_fallback: bool,
+    ) -> impl Iterator<Item = &'c Candidate> + use<'c> {
+        let left = self.snapshot.config.execution.max_attempts.saturating_sub(attempt.number);
+        let most = if no_fallback { 0 } else { left as usize };
+        candidates[attempt.candidate + 1..].iter().take(most)
     }
 
     /// The worst case of a candidate; its input is counted exactly where room is short.

@@ -152,14 +152,15 @@ pub(super) async fn route(
     let (head, body) = request.into_parts();
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
-    let (mut decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
-    let mut scopes = prepared.scopes(&state.gate.view(), &decision);
-    let registry = &prepared.snapshot.config.registry;
-    scopes.extend(registry.model_ixs().filter_map(|ix| state.gate.view().model(&registry.model(ix).name).cloned()));
+    let mut decision = prepared.decide(&state.clock, Some(&state.gate), id).decision;
+    let (view, config) = (state.gate.view(), &prepared.snapshot.config);
+    let mut scopes = view.find(&prepared.belongs(decision.place())).cells;
+    scopes.extend(config.registry.model_ixs().filter_map(|ix| view.model(config, ix).cloned()));
+    drop(view);
     if !scopes.is_empty() {
         // What budgets leave is only known of those that were asked about lately.
         state.gate.refresh(&scopes, Duration::from_millis(500)).await;
-        (decision, _) = prepared.decide(&state.clock, Some(&state.gate), id);
+        decision = prepared.decide(&state.clock, Some(&state.gate), id).decision;
     }
     let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
     explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());

@@ -9,6 +9,7 @@ use waypost::clock::Clock;
 use waypost::gate::{Belongs, Driver, Gate, Overrides, Refused, Reservation, Wanted, status};
 use waypost_core::config::{self, Config};
 use waypost_core::gate::{Amounts, ScopeId};
+use waypost_core::route::Place;
 use waypost_core::units::Rng;
 
 const TASKS: u64 = 120;
@@ -59,7 +60,7 @@ impl Holding {
     }
 
     /// The share of it that was used.
-    fn settle(mut self, used: f64) {
+    fn settle(mut self, gate: &Gate, used: f64) {
         let part = |n: u64| (n as f64 * used) as u64;
         let [usd, tokens, of_model] = self.amounts.map(part);
         let reservation = self.reservation.take().expect("it is settled once");
@@ -69,7 +70,7 @@ impl Holding {
             now.spent[i] += n;
         }
         drop(now);
-        reservation.settle(&Amounts { usd, tokens, ..Amounts::default() });
+        reservation.settle(&Amounts { usd, tokens, ..Amounts::default() }, gate.instant());
     }
 }
 
@@ -82,16 +83,22 @@ impl Drop for Holding {
     }
 }
 
-async fn reserve(gate: &Arc<Gate>, truth: &Arc<Mutex<Truth>>, amounts: [u64; 3]) -> Option<Holding> {
+async fn reserve(
+    (gate, config): (&Arc<Gate>, &Config),
+    truth: &Arc<Mutex<Truth>>,
+    amounts: [u64; 3],
+) -> Option<Holding> {
     let [usd, tokens, of_model] = amounts;
     let tags = [("t".into(), "x".into())];
     let view = gate.view();
-    let scopes =
-        view.scopes(&Belongs { key: None, stage: None, route: None, tags: if tokens > 0 { &tags } else { &[] } });
-    let model = view.model("alpha").filter(|_| of_model > 0);
+    let tags: &[_] = if tokens > 0 { &tags } else { &[] };
+    let scopes = view.find(&Belongs { config, key: None, tags, place: Place::default() }).cells;
+    let alpha = config.registry.find("alpha").expect("it is configured");
+    let model = view.model(config, alpha).filter(|_| of_model > 0).cloned();
     let request = Amounts { usd, tokens, requests: 1, concurrency: 1 };
-    let wanted = Wanted { scopes: &scopes, request, model, attempt: request };
-    match gate.reserve(&wanted, gate.instant() + Duration::from_secs(20)).await {
+    let mut wanted = Wanted { scopes, request, model, attempt: request };
+    let now = gate.instant();
+    match gate.reserve(&mut wanted, now, now + Duration::from_secs(20)).await {
         Ok(reservation) => Some(Holding::new(truth, amounts, reservation)),
         Err(Refused::Exceeded(_)) => None,
         Err(other) => panic!("{other:?}"),
@@ -105,22 +112,22 @@ async fn yields(rng: &mut Rng, most: u64) {
 }
 
 /// One request with its own fate.
-async fn request(gate: Arc<Gate>, truth: Arc<Mutex<Truth>>, mut rng: Rng) {
+async fn request(gate: Arc<Gate>, config: Arc<Config>, truth: Arc<Mutex<Truth>>, mut rng: Rng) {
     let usd = 1 + rng.next_u64() % 60;
     let tokens = rng.next_u64() % 2 * (1 + rng.next_u64() % 90);
     let of_model = rng.next_u64() % 2 * usd;
     yields(&mut rng, 6).await;
-    let Some(holding) = reserve(&gate, &truth, [usd, tokens, of_model]).await else { return };
+    let Some(holding) = reserve((&gate, &config), &truth, [usd, tokens, of_model]).await else { return };
     yields(&mut rng, 40).await;
     match rng.next_u64() % 5 {
         0 => drop(holding),
         // A panic, without the noise.
         1 => std::panic::resume_unwind(Box::new("as the seed wants it")),
-        _ => holding.settle(rng.next_f64()),
+        _ => holding.settle(&gate, rng.next_f64()),
     }
 }
 
-async fn run(seed: u64, config: &Config) {
+async fn run(seed: u64, config: &Arc<Config>) {
     let books = Books::Memory(Memory::default());
     let mut drivers = Vec::new();
     let gates: Vec<Arc<Gate>> = (0..2)
@@ -137,7 +144,7 @@ async fn run(seed: u64, config: &Config) {
     let mut tasks = Vec::new();
     for n in 0..TASKS {
         let gate = gates[(rng.next_u64() % 2) as usize].clone();
-        tasks.push(tokio::spawn(request(gate, truth.clone(), Rng::new(seed * TASKS + n))));
+        tasks.push(tokio::spawn(request(gate, config.clone(), truth.clone(), Rng::new(seed * TASKS + n))));
         if rng.next_u64().is_multiple_of(4) {
             // Somebody leaves, waiting or holding.
             tasks[(rng.next_u64() % (n + 1)) as usize].abort();
@@ -156,8 +163,8 @@ async fn run(seed: u64, config: &Config) {
     let all = async {
         while truth.lock().unwrap().spent[0] < LIMITS[0] {
             for gate in &gates {
-                while let Some(holding) = reserve(gate, &truth, [1, 0, 0]).await {
-                    holding.settle(1.0);
+                while let Some(holding) = reserve((gate, config), &truth, [1, 0, 0]).await {
+                    holding.settle(gate, 1.0);
                 }
             }
             yield_now().await;
@@ -184,7 +191,7 @@ async fn run(seed: u64, config: &Config) {
 
 #[tokio::test]
 async fn no_order_of_events_overspends_or_leaves_anything_reserved() {
-    let config = config();
+    let config = Arc::new(config());
     for seed in 0..50 {
         run(seed, &config).await;
     }

@@ -13,7 +13,7 @@ use nalgebra::{DMatrix, SymmetricEigen};
 const DIRECTIONS: usize = 4;
 /// How far weights are believed to lie from equal ones (a standard deviation), before the rows speak. What text tells is
 /// often a few per cent of the variance; weights from that alone are luck.
-const BELIEF: f64 = 0.15;
+const BELIEF: f64 = 0.5;
 
 /// What heads said of unseen rows, and what was true.
 pub(super) struct Stack {

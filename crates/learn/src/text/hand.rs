@@ -2,7 +2,7 @@
 //! pass over the bytes of a bounded window. Not a tokenizer, and no list of topics: words count by groups that change
 //! what models get wrong (what is asked, arithmetic, hypotheticals, code, law, medicine).
 
-use super::window;
+use super::embedding::window;
 
 /// The number of features.
 pub const HAND: usize = SHAPE + GROUPS + ASKED;

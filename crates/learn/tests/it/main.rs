@@ -1,1 +1,4 @@
 //! What learning promises, seen from outside.
+
+mod evaluating;
+mod text;

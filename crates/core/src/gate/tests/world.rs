@@ -116,12 +116,11 @@ impl World {
         let now = self.now(p);
         let since = Instant(now.instant.0.saturating_sub(FRESH.as_nanos() as u64));
         let proc = &mut self.procs[p];
-        let held = reserve(&mut [(&mut proc.scope, need)], now, since);
-        if held == Err(Verdict::Ask) {
+        let made = reserve(&mut [(&mut proc.scope, need)], now, since, |held| proc.held.push(held));
+        if made == Err(Verdict::Ask) {
             proc.scope.wait_for(&need, since, None);
         }
-        proc.held.extend(held?);
-        Ok(())
+        made
     }
 
     /// As a gateway does it: exchanges until it is known whether there is room.

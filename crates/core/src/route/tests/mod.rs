@@ -148,7 +148,7 @@ impl Live for World {
         self.output
     }
 
-    fn gate(&self, _: Place, _: ModelIx) -> Gated {
+    fn gate(&self, _: Place) -> Gated {
         self.gated
     }
 
