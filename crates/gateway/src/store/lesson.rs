@@ -7,9 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use waypost_core::json;
-use waypost_core::units::RequestId;
+use waypost_core::units::{NanoUsd, RequestId};
 use waypost_learn::features::Features;
 use waypost_learn::kept;
+use waypost_learn::outcome::{Outcome, Row};
+use waypost_learn::prior::Label;
+use waypost_learn::train::{RouteKey, Sample};
 
 /// A request as predictors learn from it; what else they need stands in its [`RequestRecord`].
 #[derive(Clone, Debug)]
@@ -155,6 +158,38 @@ pub struct LearnedRow {
     pub features: Features,
     /// The newest score that a client reported.
     pub score: Option<f32>,
+}
+
+impl LearnedRow {
+    /// The labels that its request carried, the most general first: task, route, tenant.
+    pub fn labels(&self) -> Vec<Label> {
+        let route = self.route.as_deref().map(|route| Label::new("route", route));
+        let tenant = self.team.as_deref().map(|team| Label::new("tenant", team));
+        std::iter::once(Label::new("task", &self.task)).chain(route).chain(tenant).collect()
+    }
+
+    /// As a row to train on; None without a score. Its prompt is empty, and it has no words.
+    pub fn sample(&self, route_key: Option<RouteKey>) -> Option<Sample> {
+        let count = |tokens: Option<u64>| tokens.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let outcome = Outcome {
+            score: f64::from(self.score?),
+            input_tokens: count(self.input_tokens),
+            output_tokens: count(self.output_tokens),
+            cost_usd: self.cost_nano_usd.map(|cost| NanoUsd(cost).usd()),
+        };
+        let row = Row {
+            id: self.id.to_string(),
+            source: "feedback".to_owned(),
+            task: self.task.clone(),
+            prompt: String::new(),
+            outcomes: [(self.model.clone(), outcome)].into_iter().collect(),
+        };
+        let labels = match route_key {
+            Some(RouteKey::Task) => vec![Label::new("task", &self.task)],
+            None => Vec::new(),
+        };
+        Some(Sample { row, features: self.features.clone(), labels })
+    }
 }
 
 /// What was kept for learning.
