@@ -54,7 +54,20 @@ const CORE_EXCEPTIONS: Exceptions = &[
     ("policy", "route::Candidate", "a strategy scores candidates, which the search makes; a plain record"),
 ];
 
-const LEARN: Rows = &[("rng", &[]), ("text", &[]), ("outcome", &[])];
+const LEARN: Rows = &[
+    ("rng", &[]),
+    ("text", &[]),
+    ("outcome", &[]),
+    ("heads", &["rng"]),
+    ("prior", &["heads"]),
+    ("features", &["heads", "text"]),
+    ("field", &["heads", "prior", "rng", "text"]),
+    ("eval", &["outcome", "rng"]),
+    ("length", &["field", "heads", "outcome", "prior", "rng"]),
+    ("predictor", &["features", "field", "length", "prior"]),
+    ("file", &["features", "field", "heads", "length", "predictor", "prior"]),
+    ("train", &["eval", "features", "field", "file", "heads", "length", "outcome", "predictor", "prior", "rng"]),
+];
 
 const GATEWAY: Rows = &[
     ("clock", &[]),

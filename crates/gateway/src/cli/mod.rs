@@ -13,6 +13,7 @@ mod limits;
 mod models;
 mod outcomes;
 mod place;
+mod profile;
 pub mod report;
 mod route;
 mod serve;
@@ -90,6 +91,8 @@ enum Command {
     Train(train::TrainArgs),
     /// What routing with a trained model is worth on held-out outcomes
     Eval(eval::EvalArgs),
+    /// Run models over a task file, judge their answers, and rank the models for each kind of task
+    Profile(Box<profile::ProfileArgs>),
     /// Simulated traffic through simulated models, with a report; then serve
     Demo(demo::DemoArgs),
 }
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Outcomes(args) => export::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {

@@ -111,6 +111,7 @@ mod tests {
         let one = draw(1);
         assert_eq!(one.len(), 45);
         assert!(one.iter().all(|weights| weights.iter().sum::<f64>() == 50.0));
+        assert!((1..45).all(|n| !one[..n].contains(&one[n])), "a resample is drawn twice");
         assert_eq!(one, draw(2));
         assert_eq!(one, draw(7));
         let often: f64 = one.iter().map(|w| w[17]).sum();

@@ -64,7 +64,7 @@ fn by_length(lengths: &[f64], singles: &[Point]) -> Vec<Vec<u32>> {
     let cuts = (LAMBDAS / steps).clamp(1, sorted.len());
     let mut columns = vec![vec![ladder[0]; lengths.len()]];
     for pair in ladder.windows(2) {
-        // As many prompts shorter than the cut as its share says; the last cut sends every prompt up.
+        // From few prompts that are at least as long as the cut to all of them; equal lengths go together.
         for cut in (0..cuts).rev().map(|c| sorted[sorted.len() * c / cuts]) {
             let column = lengths.iter().map(|&l| if l >= cut { pair[1] } else { pair[0] }).collect();
             if columns.last() != Some(&column) {
@@ -80,11 +80,32 @@ pub(crate) fn best_model(sample: &Sample) -> usize {
     best_single(&singles(sample))
 }
 
-/// The column with the highest quality among those of the least cost that reach `enough`; else of the highest quality.
+/// The cheapest point whose quality is enough, the first of equals; where none is, the best point.
 pub(crate) fn cheapest_enough(points: &[Point], enough: f64) -> usize {
     let reached: Vec<usize> = (0..points.len()).filter(|&l| points[l].quality >= enough).collect();
     if reached.is_empty() {
         return argmax(points.iter().map(|p| p.quality));
     }
     reached[argmax(reached.iter().map(|&l| -points[l].cost))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longer_prompts_climb_first_and_equal_ones_together() {
+        let singles = [(9.0, 0.9), (1.0, 0.2), (5.0, 0.1)].map(|(cost, quality)| Point { cost, quality });
+        // Only the corners of the hull are steps; the third model is dearer than the second and worse.
+        let columns = by_length(&[3.0, 8.0, 3.0, 5.0], &singles);
+        assert_eq!(columns, [[1, 1, 1, 1], [1, 0, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]);
+        let one = by_length(&[3.0, 8.0], &singles[..1]);
+        assert_eq!(one, [[0, 0]]);
+    }
+
+    #[test]
+    fn the_cheapest_that_is_enough_else_the_best() {
+        let points = [(9.0, 0.9), (5.0, 0.8), (1.0, 0.2)].map(|(cost, quality)| Point { cost, quality });
+        assert_eq!([0.95, 0.8, 0.1].map(|enough| cheapest_enough(&points, enough)), [0, 1, 2]);
+    }
 }

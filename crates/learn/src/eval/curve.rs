@@ -225,6 +225,16 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_predictions_the_cheaper_model_is_chosen_even_where_money_is_no_object() {
+        let quality = Grid::new(3, vec![0.5, 0.7, 0.7, 0.7, 0.7, 0.2]);
+        let cost = Grid::new(3, vec![1.0, 9.0, 3.0, 4.0, 4.0, 1.0]);
+        let choices = Choices::new(&quality, &cost);
+        assert_eq!(choices.columns[0], [2, 0]);
+        assert_eq!(choices.columns.last().map(Vec::as_slice), Some([0, 2].as_slice()));
+        assert_eq!((choices.column_of[0], choices.column_of[LAMBDAS - 1]), (0, choices.columns.len() - 1));
+    }
+
+    #[test]
     fn the_exchange_rates_reach_from_nothing_to_ten_million() {
         let all = lambdas();
         assert_eq!((all.len(), all[0], all[1], all[LAMBDAS - 1]), (LAMBDAS, 0.0, 0.001, 1e7));

@@ -127,13 +127,13 @@ pub enum EvalError {
         value: f64,
     },
     /// A model that other predictions of the same evaluation know.
-    #[error("a second set of predictions says nothing of {model:?}; all sets must be about the same models")]
+    #[error("the other predictions say nothing of {model:?}; all sets must be about the same models")]
     Unpredicted {
         /// The model.
         model: String,
     },
     /// A further set of predictions has more models.
-    #[error("a second set of predictions is about {found} models, the first about {expected}; they must be the same")]
+    #[error("the other predictions are about {found} models, the first about {expected}; they must be the same")]
     OtherModels {
         /// Models of the first set.
         expected: usize,
@@ -151,6 +151,9 @@ pub enum EvalError {
     /// Strong and weak are the same.
     #[error("{0:?} is both the strong and the weak model; name two")]
     OneModelPair(String),
+    /// The rows that operating points are chosen on, or their predictions, are at fault.
+    #[error("of the rows set aside to choose operating points on: {0}")]
+    Dev(Box<Self>),
     /// A prediction could not be written.
     #[error("predictions cannot be written: {0}")]
     Write(String),

@@ -1,4 +1,5 @@
-//! The judge: a router and its control arms over the same rows, with the same code for all.
+//! The judge: a router and its control arms over the same rows, with the same code for all. Knows neither how an arm came to
+//! its choices nor what a report says of it.
 
 use super::bootstrap::{Block, LANES};
 use super::calibration::Reliability;
@@ -162,8 +163,10 @@ impl Outcome {
     }
 }
 
+/// The cheapest point, and of equals the best.
 fn cheapest(points: &[Point]) -> Point {
-    points[argmax(points.iter().map(|p| -p.cost))]
+    let low = points[argmax(points.iter().map(|p| -p.cost))].cost;
+    points[argmax(points.iter().map(|p| if p.cost == low { p.quality } else { f64::NEG_INFINITY }))]
 }
 
 fn mean(points: &[Point]) -> Point {

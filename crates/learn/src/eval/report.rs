@@ -31,6 +31,8 @@ pub struct Report {
     pub seed: u64,
     /// How many resamples the intervals rest on.
     pub resamples: usize,
+    /// The single model of the highest mean score, of equals the cheaper.
+    pub best_single: String,
     /// The strong and the weak model of APGR and CPT, where they apply.
     pub pair: Option<[String; 2]>,
     /// The router's metrics; of several sets of predictions, the first one's.
@@ -157,7 +159,8 @@ pub fn evaluate(
     let panel = panel(&sample, rows, router, roles);
     let outcome = panel.judge_sample();
     let side = Side { sample: &sample, forecast: &forecast, choices: &choices };
-    let operating_points = dev.map(|(rows, predictions)| on_dev(rows, predictions, &side)).transpose()?;
+    let operating_points = dev.map(|(rows, predictions)| on_dev(rows, predictions, &side));
+    let operating_points = operating_points.transpose().map_err(|e| EvalError::Dev(Box::new(e)))?;
     let working = working_point(&outcome, &choices, operating_points.as_ref());
     let how = Resampling { resamples: settings.resamples, rng_seed: settings.seed, threads: settings.threads };
     let scale = Scale::new(&outcome);
@@ -170,6 +173,7 @@ pub fn evaluate(
         models: sample.models.clone(),
         seed: settings.seed,
         resamples: settings.resamples,
+        best_single: sample.models[best_model(&sample)].clone(),
         pair: roles.map(|r| [r.strong, r.weak].map(|k| sample.models[k].clone())),
         metrics: outcome.metrics[ROUTER].known(),
         intervals: intervals(ROUTER),

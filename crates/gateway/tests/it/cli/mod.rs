@@ -14,6 +14,7 @@ mod gateway;
 mod http;
 mod keys;
 mod postgres;
+mod profile;
 mod reload;
 mod secrets;
 mod serve;

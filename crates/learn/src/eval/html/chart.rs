@@ -319,10 +319,9 @@ pub(super) fn three(x: f64) -> String {
     minus(format!("{x:.3}"))
 }
 
-/// A number with its sign, in the hundredth part of its unit; nothing has no sign.
+/// Percentage points with their sign; nothing has no sign.
 pub(super) fn points(share: f64) -> String {
-    let text = format!("{:+.1}", share * 100.0);
-    minus(text.trim_end_matches(".0").to_owned())
+    minus(format!("{:+.1}", share * 100.0))
 }
 
 /// A number with a minus sign in place of the hyphen, and none before nothing.
@@ -341,9 +340,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within() {
-        assert_eq!(Scale::linear(0.0, 1.0).ticks(5), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        assert_eq!(Scale::log(0.02, 3.0).ticks(8), [0.03, 0.1, 0.3, 1.0, 3.0]);
-        assert_eq!(Scale::log(1e-4, 10.0).ticks(8), [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]);
+        let said = |scale: Scale| scale.ticks(6).iter().map(|t| format!("{t:.4}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(said(Scale::linear(0.0, 1.0)), "0.0000 0.2000 0.4000 0.6000 0.8000 1.0000");
+        assert_eq!(said(Scale::log(0.02, 3.0)), "0.0300 0.1000 0.3000 1.0000 3.0000");
+        assert_eq!(said(Scale::log(1e-4, 10.0)), "0.0001 0.0010 0.0100 0.1000 1.0000 10.0000");
         // A narrow range without a round power still has ticks.
         assert!(Scale::log(0.21, 0.24).ticks(6).len() >= 3);
         assert!(Scale::linear(0.5, 0.5).ticks(5).len() >= 3);
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn signs_are_written_once_and_never_before_nothing() {
-        assert_eq!([0.05, -0.05, 0.0, -0.0001].map(points), ["+5", "\u{2212}5", "0", "0.0"].map(str::to_owned));
+        assert_eq!([0.05, -0.05, 0.0, -0.0001].map(points), ["+5.0", "\u{2212}5.0", "0.0", "0.0"].map(str::to_owned));
         assert_eq!([-0.25, 0.1234, 0.0].map(percent), ["\u{2212}25 %", "12.3 %", "0 %"].map(str::to_owned));
         assert_eq!(three(-0.0001), "0.000");
     }

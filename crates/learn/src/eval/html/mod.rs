@@ -51,13 +51,17 @@ fn scope(report: &Report) -> String {
         0 => "no intervals".to_owned(),
         n => format!("95 % intervals from {n} resamples of the rows, seed {}", report.seed),
     };
-    format!("{} rows{left_out} · {} models · {intervals}", report.rows, report.models.len())
+    let pair = match &report.pair {
+        Some([strong, weak]) => format!(" · strong {strong}, weak {weak}"),
+        None => String::new(),
+    };
+    format!("{} rows{left_out} · {} models{pair} · {intervals}", report.rows, report.models.len())
 }
 
 /// What the page says, in two sentences; a gain that its interval does not show is not claimed.
 fn verdict(report: &Report) -> String {
     let metrics = &report.metrics;
-    let best = best_single(report);
+    let best = &report.best_single;
     let saving = match (metrics.save99, report.intervals.save99) {
         (Some(saved), interval) if saved >= 0.0 => {
             let controls =
@@ -96,14 +100,6 @@ fn verdict(report: &Report) -> String {
         (None, _) => "Against mixing models blindly it cannot be placed: prices or scores leave no gap.".to_owned(),
     };
     format!("{saving} {gap}")
-}
-
-/// The name of the best single model.
-fn best_single(report: &Report) -> &str {
-    let quality = report.controls.best_single.maxq.unwrap_or(f64::NAN);
-    let cost = report.controls.best_single.cost_maxq.unwrap_or(f64::NAN);
-    let is = |m: &&super::Named| m.quality == quality && m.cost == cost;
-    report.figures.singles.iter().find(is).map_or("none", |m| m.model.as_str())
 }
 
 fn range(interval: Option<[f64; 2]>, write: fn(f64) -> String) -> String {

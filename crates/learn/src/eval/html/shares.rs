@@ -131,7 +131,7 @@ pub(super) fn per_task(report: &Report) -> String {
     let (low, high) = (values().fold(0.0, f64::min), values().fold(0.0, f64::max));
     let rows = tasks.len() as f64;
     let mut chart = Chart::new(Scale::padded(low, high), Scale::linear(0.0, rows), 250.0, 70.0 + 27.0 * rows);
-    chart.x_axis("Gain in quality, percentage points", points);
+    chart.x_axis("Gain in quality, percentage points", |x| points(x).trim_end_matches(".0").to_owned());
     chart.stroke((0.0, 0.0), (0.0, rows), "zero");
     for (ix, (name, task)) in tasks.iter().enumerate() {
         let middle = rows - ix as f64 - 0.5;

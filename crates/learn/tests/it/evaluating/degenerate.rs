@@ -3,7 +3,7 @@
 use super::{no_intervals, quick, synthetic};
 use indexmap::IndexMap;
 use proptest::prelude::*;
-use waypost_learn::eval::{Predictions, Report, Settings, StrongWeak, evaluate};
+use waypost_learn::eval::{Predictions, Report, Settings, StrongWeak, evaluate, html};
 use waypost_learn::outcome::{Outcome, Row};
 
 fn row(id: usize, outcomes: &[(&str, f64, Option<f64>)]) -> Row {
@@ -24,6 +24,7 @@ fn sound(report: &Report) {
     let all = format!("{report:?}");
     assert!(!all.contains("NaN") && !all.contains("inf"), "{all}");
     serde_json::to_string(report).expect("JSON");
+    super::page::well_formed(&html::page(report, "t", &[]));
 }
 
 fn judged(rows: &[Row], made: Predictions) -> Report {
@@ -104,13 +105,19 @@ fn what_cannot_be_judged_is_said() {
             "predicted cost of \"a\" for row \"q0\" is inf",
         ),
         (&whole, with(&|p| p.cost = Some(Vec::new())), "0 rows of predicted cost for 1 rows"),
-        (&whole, vec![two(), flat(&["a"], 1)], "says nothing of \"b\""),
+        (&whole, vec![two(), flat(&["a"], 1)], "say nothing of \"b\""),
         (&whole, vec![two(), flat(&["a", "b", "c"], 1)], "about 3 models, the first about 2"),
     ];
     for (rows, sets, said) in cases {
         let error = evaluate(rows, &sets, None, &no_intervals()).expect_err(said).to_string();
         assert!(error.contains(said), "{error}\nnot: {said}");
     }
+    let aside =
+        evaluate(&whole, &[two()], Some((&gaps, &flat(&["a", "b"], 3))), &no_intervals()).expect_err("gaps in dev");
+    assert!(
+        aside.to_string().starts_with("of the rows set aside to choose operating points on: none of the 3 rows"),
+        "{aside}"
+    );
     let pair = |strong: &str, weak: &str| {
         let pair = Some(StrongWeak { strong: strong.to_owned(), weak: weak.to_owned() });
         evaluate(&whole, &[two()], None, &Settings { pair, ..no_intervals() })

@@ -2,6 +2,7 @@
 
 mod degenerate;
 mod laws;
+mod page;
 mod reference;
 
 use waypost_learn::eval::{Predictions, Settings};
