@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod predictor;
 pub mod prior;
 pub mod rank;
+pub mod retrain;
 pub mod rng;
 pub mod signals;
 pub mod text;

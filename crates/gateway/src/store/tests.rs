@@ -1,5 +1,6 @@
 //! The ledger as a whole: what is written comes back, and nothing is lost.
 
+mod lessons;
 mod postgres;
 mod reports;
 
