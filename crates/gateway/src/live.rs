@@ -82,7 +82,13 @@ impl Live for LiveView<'_> {
             return configured;
         }
         let corrections = self.snapshot.corrections.load();
-        corrections.quality(&self.snapshot.config.registry.model(model).name, task.name(), configured.unwrap_or(UNKNOWN_QUALITY)).or(configured)
+        corrections
+            .quality(
+                &self.snapshot.config.registry.model(model).name,
+                task.name(),
+                configured.unwrap_or(UNKNOWN_QUALITY),
+            )
+            .or(configured)
     }
 
     fn gate(&self, place: Place) -> Gated {

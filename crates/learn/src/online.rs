@@ -98,7 +98,8 @@ impl Outcomes {
             *entry(&mut self.corrections.tasks, task, model) = entry(&mut self.tasks, task, model).weighted();
         }
         for (route, model) in routes {
-            *entry(&mut self.corrections.shifts, route, model) = entry(&mut self.intercepts, route, model).shift() as f32;
+            *entry(&mut self.corrections.shifts, route, model) =
+                entry(&mut self.intercepts, route, model).shift() as f32;
         }
     }
 
@@ -212,7 +213,8 @@ impl Window {
         }
         let found = f64::midpoint(low, high);
         let said = keys.iter().flatten().map(|(l, _)| sigmoid(l + found)).map(|p| p * (1.0 - p)).sum::<f64>();
-        let odds = OFF / (1.0 - OFF) * (NARROW / (NARROW + said)).sqrt() * (found * found * (NARROW + said) / 2.0).exp();
+        let odds =
+            OFF / (1.0 - OFF) * (NARROW / (NARROW + said)).sqrt() * (found * found * (NARROW + said) / 2.0).exp();
         let furthest = (STEP * self.0.len() as f64).min(FURTHEST);
         (found * odds / (1.0 + odds)).clamp(-furthest, furthest)
     }

@@ -81,8 +81,11 @@ pub fn retrain(
     let rest: Vec<Sample> = rest.into_iter().map(|row| row.sample).collect();
     let trained = train(&rest, options, progress)?;
     let fresh: Vec<Sample> = fresh.into_iter().map(|row| row.sample).collect();
-    let (before, after): (Vec<f64>, Vec<f64>) =
-        accuracy(present.predictor, &fresh).into_iter().zip(accuracy(&trained.predictor, &fresh)).filter_map(both).unzip();
+    let (before, after): (Vec<f64>, Vec<f64>) = accuracy(present.predictor, &fresh)
+        .into_iter()
+        .zip(accuracy(&trained.predictor, &fresh))
+        .filter_map(both)
+        .unzip();
     let confidence = guarantee::confidence_of_attempt(judging.confidence, judging.attempt);
     let bar = Bar { least_gain: 0.0, confidence, least_rows: FEWEST_FRESH, scale: Scale::Graded };
     let comparison = Some(guarantee::better(&before, &after, &bar)?);
@@ -177,7 +180,8 @@ mod tests {
             assert_ne!(comparison.verdict, Verdict::Replace, "{comparison}");
         }
         let rows = [old, kept(9, 40, 1_000, 0.1)].concat();
-        let comparison = retrain(rows, Some(present), Options::default(), JUDGING, &|_| ()).unwrap().comparison.unwrap();
+        let comparison =
+            retrain(rows, Some(present), Options::default(), JUDGING, &|_| ()).unwrap().comparison.unwrap();
         assert_eq!(comparison.verdict, Verdict::TooFewRows, "{comparison}");
     }
 

@@ -105,7 +105,19 @@ const GATEWAY: Rows = &[
     ("server", &["clock", "control", "error", "feedback", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
     (
         "app",
-        &["admission", "books", "clock", "control", "feedback", "gate", "keys", "server", "snapshot", "store", "upstream"],
+        &[
+            "admission",
+            "books",
+            "clock",
+            "control",
+            "feedback",
+            "gate",
+            "keys",
+            "server",
+            "snapshot",
+            "store",
+            "upstream",
+        ],
     ),
     (
         "cli",

@@ -14,7 +14,7 @@ use waypost_learn::text::hand::HAND;
 
 /// What of the outcomes is asked for.
 #[derive(Debug, Args)]
-pub struct OutcomesArgs {
+pub(super) struct OutcomesArgs {
     #[command(subcommand)]
     command: OutcomesCommand,
 }
@@ -38,7 +38,7 @@ enum OutcomesCommand {
 }
 
 /// Exports.
-pub fn run(args: &OutcomesArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &OutcomesArgs) -> Result<(), Failure> {
     let OutcomesCommand::Export { config, out, since, all } = &args.command;
     let storage = file::storage(config)?;
     let from = crate::clock::unix_ms() - i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -47,7 +47,11 @@ pub fn run(args: &OutcomesArgs) -> Result<(), Failure> {
     let (unusable, found) = (kept.unusable, kept.rows.len());
     let rows = if *all { kept.rows } else { kept.scored(ROWS_PER_KEY) };
     write(out, &rows).map_err(|e| vec![format!("{}: {e}", out.display())])?;
-    let other = if unusable > 0 { format!("; {unusable} left out: their features are of another version") } else { String::new() };
+    let other = if unusable > 0 {
+        format!("; {unusable} left out: their features are of another version")
+    } else {
+        String::new()
+    };
     print(&format!("{}: {} of {found} requests{other}\n", out.display(), rows.len()))
 }
 

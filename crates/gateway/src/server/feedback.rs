@@ -75,7 +75,10 @@ async fn stored(state: &Arc<State>, report: Report) -> Result<Taken, Refused> {
 fn parse(body: &[u8]) -> Result<(String, Report), Error> {
     let wrong = |field: &str, message: String| Error::new(Kind::InvalidRequest, message).param(field);
     let body: Value = serde_json::from_slice(body).map_err(|e| {
-        Error::new(Kind::InvalidRequest, format!("invalid JSON: {e} (a score is a number from 0 to 1, and NaN is none)"))
+        Error::new(
+            Kind::InvalidRequest,
+            format!("invalid JSON: {e} (a score is a number from 0 to 1, and NaN is none)"),
+        )
     })?;
     let Value::Object(body) = body else {
         return Err(Error::new(Kind::InvalidRequest, "the body must be a JSON object"));
@@ -121,9 +124,7 @@ fn score(body: &Map<String, Value>) -> Result<f32, Error> {
     let given = |field| body.get(field).filter(|value| !value.is_null());
     match (given("score"), given("rating")) {
         (Some(_), Some(_)) => wrong("rating", "`score` and `rating` say the same: send one of them".to_owned()),
-        (None, None) => {
-            wrong("score", "`score` (0 to 1) or `rating` (`up`, `down`, or 1 to 5) is required".to_owned())
-        }
+        (None, None) => wrong("score", "`score` (0 to 1) or `rating` (`up`, `down`, or 1 to 5) is required".to_owned()),
         (Some(score), None) => match score.as_f64() {
             Some(number) if (0.0..=1.0).contains(&number) => Ok(number as f32),
             Some(number) => wrong("score", format!("`score` must be from 0 to 1, not {number}")),
@@ -232,7 +233,12 @@ mod tests {
             (r#"{"score": 1, "request_id": "+123456789abcdef0123456789abcdef"}"#.to_owned(), Some("request_id"), "32"),
         ] {
             let error = parse(body.as_bytes()).unwrap_err();
-            assert_eq!((error.kind, error.param.as_deref()), (Kind::InvalidRequest, param), "{body}: {}", error.message);
+            assert_eq!(
+                (error.kind, error.param.as_deref()),
+                (Kind::InvalidRequest, param),
+                "{body}: {}",
+                error.message
+            );
             assert!(error.message.contains(message), "{body}: {}", error.message);
         }
         let long = with(&format!(r#""score": 1, "comment": "{}""#, "x".repeat(LONGEST + 1)));

@@ -38,7 +38,8 @@ async fn a_score_after_a_fallback_is_the_second_models() {
 async fn a_stream_has_its_score_and_so_has_one_that_was_left() {
     let door = Door::default();
     let whole = Script::streams(&["hello"]);
-    let left = Script::events().event(ROLE).event(&delta("hello there, how are you")).wait(&door).event(STOP).done().end();
+    let left =
+        Script::events().event(ROLE).event(&delta("hello there, how are you")).wait(&door).event(STOP).done().end();
     let upstream = Upstream::with([whole, left]).await;
     let gateway = Gateway::start(&chain(&[&upstream], "learning: {}\n"));
     let reply = gateway.post(&ask_stream("r")).await;

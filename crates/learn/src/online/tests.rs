@@ -11,7 +11,8 @@ fn taught(seed: u64, n: usize, keys: u64, predicted: impl Fn(f32) -> f32, graded
     for id in 0..n {
         let truth = truth(&mut rng);
         let noise = rng.unit() as f32;
-        let score = if graded { (truth + (noise - 0.5) * 0.8).clamp(0.0, 1.0) } else { f32::from(u8::from(noise < truth)) };
+        let score =
+            if graded { (truth + (noise - 0.5) * 0.8).clamp(0.0, 1.0) } else { f32::from(u8::from(noise < truth)) };
         let heard = Heard { id: id as u128, key: rng.u64() % keys, predicted: Some(predicted(truth)), score };
         outcomes.observe(AT, heard);
     }
@@ -53,7 +54,8 @@ fn a_hundred_outcomes_calibrate_a_predictor_that_is_off() {
     for keys in [1, 5] {
         let (before, graded, binary) =
             (ece(1, shifted_off), mean_ece(100, keys, shifted_off, true), mean_ece(100, keys, shifted_off, false));
-        let (before_2, graded_2, binary_2) = (ece(1, added), mean_ece(100, keys, added, true), mean_ece(100, keys, added, false));
+        let (before_2, graded_2, binary_2) =
+            (ece(1, added), mean_ece(100, keys, added, true), mean_ece(100, keys, added, false));
         println!("keys {keys}: before {before:.3}, graded {graded:.4}, binary {binary:.4}");
         println!("keys {keys}: before {before_2:.3}, graded {graded_2:.4}, binary {binary_2:.4}");
         println!("200: {:.4} {:.4}", mean_ece(200, keys, shifted_off, false), mean_ece(400, keys, shifted_off, false));

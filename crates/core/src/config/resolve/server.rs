@@ -2,7 +2,9 @@
 
 use super::Resolver;
 use crate::config::value::Checked;
-use crate::config::{Auth, BreakerConfig, Execution, Learning, Path, Server, Storage, Telemetry, Tls, listen_refusal, raw};
+use crate::config::{
+    Auth, BreakerConfig, Execution, Learning, Path, Server, Storage, Telemetry, Tls, listen_refusal, raw,
+};
 use crate::registry::Timeouts;
 use std::time::Duration;
 

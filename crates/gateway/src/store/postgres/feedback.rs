@@ -4,8 +4,8 @@ use super::rows::{column, is_lost, text};
 use super::{Blocking, Server, Session, connect, within};
 use crate::store::error::LedgerError;
 use crate::store::feedback::{FeedbackRow, LOOKED_AT};
-use crate::store::lesson::{LEARNED_COLUMNS, LearnedColumns, LearnedRow, LearnedRows, LessonRow, collect, id_of};
 use crate::store::lesson::no_features;
+use crate::store::lesson::{LEARNED_COLUMNS, LearnedColumns, LearnedRow, LearnedRows, LessonRow, collect, id_of};
 use crate::store::stored;
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
@@ -111,9 +111,8 @@ pub(super) async fn forget(
 ) -> Result<(), Error> {
     let sql = format!("DELETE FROM {table} WHERE seq <= (SELECT max(seq) FROM {table}) - $1");
     client.execute(&sql, &[&rows]).await?;
-    let sql = format!(
-        "DELETE FROM {table} WHERE unix_ms < $1 AND seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT $2)"
-    );
+    let sql =
+        format!("DELETE FROM {table} WHERE unix_ms < $1 AND seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT $2)");
     client.execute(&sql, &[&since_ms, &looked_at]).await?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 use super::schema::Location;
 use crate::store::error::LedgerError;
 use crate::store::feedback::{FeedbackRow, LOOKED_AT};
-use crate::store::lesson::{LEARNED_COLUMNS, LearnedColumns, LearnedRow, LearnedRows, LessonRow, collect, id_of};
 use crate::store::lesson::no_features;
+use crate::store::lesson::{LEARNED_COLUMNS, LearnedColumns, LearnedRow, LearnedRows, LessonRow, collect, id_of};
 use crate::store::stored;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use std::time::Duration;
@@ -99,9 +99,8 @@ pub(super) fn forget(
 ) -> rusqlite::Result<()> {
     let sql = format!("DELETE FROM {table} WHERE seq <= (SELECT max(seq) FROM {table}) - ?");
     conn.prepare_cached(&sql)?.execute([rows])?;
-    let sql = format!(
-        "DELETE FROM {table} WHERE unix_ms < ? AND seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT ?)"
-    );
+    let sql =
+        format!("DELETE FROM {table} WHERE unix_ms < ? AND seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT ?)");
     conn.prepare_cached(&sql)?.execute([since_ms, looked_at])?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Reads of single requests, through a connection of their own, which never blocks the writer for long.
 
-use super::{feedback, report};
 use super::schema::{ATTEMPT_BITS, Location, SEQ_BITS};
+use super::{feedback, report};
 use crate::store::error::LedgerError;
 use crate::store::lesson::LearnedRows;
 use crate::store::read::counted;

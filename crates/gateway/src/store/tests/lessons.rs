@@ -10,7 +10,8 @@ use waypost_learn::text::hand::HAND;
 fn answered(rng: &mut Rng, unix_ms: i64, prompt: &str) -> RequestRecord {
     let mut r = record(rng);
     (r.unix_ms, r.outcome) = (unix_ms, RequestOutcome::Ok);
-    r.attempts = vec![AttemptRecord { outcome: "http_500", ..attempt(rng) }, AttemptRecord { outcome: "ok", ..attempt(rng) }];
+    r.attempts =
+        vec![AttemptRecord { outcome: "http_500", ..attempt(rng) }, AttemptRecord { outcome: "ok", ..attempt(rng) }];
     r.attempts[0].model = name("other", 0);
     r.model = Some(r.attempts[1].model.clone());
     let material = Material::Turn(vec![Bytes::from(prompt.to_owned())]);
@@ -43,7 +44,10 @@ fn lessons_come_back_with_the_newest_score_on_every_storage() {
         write(&ledger, &[written.clone(), vec![failed]].concat());
         let mut scores = FeedbackStore::open(ledger.place()).unwrap();
         assert_eq!(scores.newest().unwrap(), 0);
-        assert_eq!(scores.put(score(&written[1], 0.75)).unwrap(), (FeedbackRow { predicted: Some(0.25), ..score(&written[1], 0.75) }, false));
+        assert_eq!(
+            scores.put(score(&written[1], 0.75)).unwrap(),
+            (FeedbackRow { predicted: Some(0.25), ..score(&written[1], 0.75) }, false)
+        );
         scores.put(score(&written[2], 1.0)).unwrap();
         let before = scores.newest().unwrap();
         assert!(scores.put(score(&written[1], 0.5)).unwrap().1, "replaced");
@@ -57,7 +61,10 @@ fn lessons_come_back_with_the_newest_score_on_every_storage() {
             let answer = &r.attempts[1];
             assert_eq!((row.id, row.model.as_str(), row.unix_ms), (r.id, &*answer.model, r.unix_ms));
             assert_eq!(row.output_tokens, (!answer.estimated).then_some(answer.usage.output_tokens));
-            assert_eq!((row.cost_nano_usd, row.predicted, row.propensity), (answer.cost.map(|c| c.0), Some(0.25), Some(0.5)));
+            assert_eq!(
+                (row.cost_nano_usd, row.predicted, row.propensity),
+                (answer.cost.map(|c| c.0), Some(0.25), Some(0.5))
+            );
             assert_eq!(row.features.dense[..HAND], Features::of("Say \"hi\" to Zyx.\n").dense[..HAND]);
         }
         assert_eq!(found.rows.iter().map(|r| r.score).collect::<Vec<_>>(), [Some(0.5), Some(1.0), None, None]);
@@ -94,7 +101,8 @@ fn lessons_are_bounded_in_age_and_number_on_every_storage() {
 
 #[test]
 fn lessons_are_dropped_under_load_and_spend_is_not() {
-    let options = LedgerOptions { lesson_bytes: 100, batch_interval: Duration::from_secs(3600), ..LedgerOptions::default() };
+    let options =
+        LedgerOptions { lesson_bytes: 100, batch_interval: Duration::from_secs(3600), ..LedgerOptions::default() };
     let ledger = Ledger::open(&Storage::Memory, options).unwrap();
     let mut rng = Rng::new(72);
     let prompt = "x".repeat(40);
@@ -116,8 +124,10 @@ fn features_of_another_version_are_left_out_and_counted() {
     let mut rng = Rng::new(73);
     write(&ledger, &(0..3).map(|i| answered(&mut rng, i, "x")).collect::<Vec<_>>());
     let conn = Connection::open(&path).unwrap();
-    conn.execute_batch("UPDATE lessons SET version = 99 WHERE seq = 1; UPDATE lessons SET features = x'00' WHERE seq = 2")
-        .unwrap();
+    conn.execute_batch(
+        "UPDATE lessons SET version = 99 WHERE seq = 1; UPDATE lessons SET features = x'00' WHERE seq = 2",
+    )
+    .unwrap();
     let found = ledger.reader().unwrap().learned_rows(0).unwrap();
     assert_eq!((found.unusable, found.rows.len()), (2, 1));
 }

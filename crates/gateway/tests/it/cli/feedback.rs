@@ -69,7 +69,7 @@ fn a_score_is_its_own_keys_alone_and_replaces_the_one_before() {
     let row = &rows.rows[0];
     assert_eq!((row.id.to_string(), row.score), (id, Some(1.0)));
     assert_eq!((row.key.as_deref(), row.team.as_deref()), (Some("one"), Some("red")));
-    assert_eq!((row.route.as_deref(), row.model.as_str(), row.task.as_str()), (Some("cheap"), "alpha", "qa"));
+    assert_eq!((row.route.as_deref(), row.model.as_str(), row.task.as_str()), (Some("cheap"), "alpha", "reasoning"));
     assert_eq!((row.output_tokens, row.cost_nano_usd.is_some()), (Some(5), true));
     let made = waypost_learn::features::Features::of(&format!("Why is a {MARKER} blue?"));
     let hand = waypost_learn::text::hand::HAND;
@@ -132,7 +132,8 @@ fn a_flood_of_one_key_is_slowed_down_and_no_other_key() {
 /// The quality of alpha, of 0.5 by configuration, that a decision sees.
 fn quality(gateway: &Gateway) -> f64 {
     let (name, value) = bearer("one");
-    let reply = gateway.client().post("/v1/route", &[(name, &value)], &chat("cheap", "Why is the sky blue?", json!({})));
+    let reply =
+        gateway.client().post("/v1/route", &[(name, &value)], &chat("cheap", "Why is the sky blue?", json!({})));
     let candidates = reply.json()["candidates"].clone();
     let alpha = candidates.as_array().unwrap().iter().find(|c| c["model"] == "alpha").cloned();
     alpha.unwrap_or_else(|| panic!("{}", reply.text()))["quality"].as_f64().unwrap()
@@ -144,7 +145,10 @@ fn scores_move_the_quality_of_a_model_at_a_task_at_once_and_over_a_restart() {
     assert_eq!(quality(&gateway), 0.5);
     for n in 0..20 {
         let id = asked(&gateway, if n % 2 == 0 { "one" } else { "two" }, "cheap").request_id();
-        assert_eq!(told(&gateway, if n % 2 == 0 { "one" } else { "two" }, &json!({"request_id": id, "score": 1})).status, 200);
+        assert_eq!(
+            told(&gateway, if n % 2 == 0 { "one" } else { "two" }, &json!({"request_id": id, "score": 1})).status,
+            200
+        );
     }
     assert!((quality(&gateway) - 0.75).abs() < 1e-3, "20 of 1 and 20 of 0.5: {}", quality(&gateway));
     let folder = gateway.stop();
@@ -170,7 +174,11 @@ fn no_prompt_is_at_rest_and_outcomes_are_exported_without() {
         let body = json!({"request_id": id, "score": 0.75, "comment": format!("the {MARKER} was missing")});
         assert_eq!(told(&gateway, key, &body).status, 200);
     }
-    let reply = gateway.client().post("/v1/feedback", &[(name, &value)], &json!({"request_id": ids[2].1, "score": 0}).to_string());
+    let reply = gateway.client().post(
+        "/v1/feedback",
+        &[(name, &value)],
+        &json!({"request_id": ids[2].1, "score": 0}).to_string(),
+    );
     assert_eq!(reply.status, 200, "of a stream: {}", reply.text());
     let folder = gateway.stop();
     for entry in std::fs::read_dir(folder.path("")).unwrap() {
