@@ -9,6 +9,7 @@ mod commands;
 mod decisions;
 mod durability;
 mod errors;
+mod feedback;
 mod gateway;
 mod http;
 mod keys;
