@@ -13,6 +13,7 @@ mod feedback;
 mod gateway;
 mod http;
 mod keys;
+mod learning;
 mod postgres;
 mod profile;
 mod reload;
