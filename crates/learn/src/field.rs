@@ -161,8 +161,14 @@ impl Heads {
     ) -> Self {
         let outputs = targets.outputs;
         let priors = Priors::fit(&inputs.labels, targets, rows, strength);
-        let mut heads =
-            Self { outputs, priors, scale: Scale::of(&inputs.dense, rows), linear: None, grams: None, boost: None };
+        let mut heads = Self {
+            outputs,
+            priors,
+            scale: Scale::of(&inputs.dense, rows),
+            linear: None,
+            grams: None,
+            boost: None,
+        };
         if targets.len() < ROWS_FOR_TEXT {
             return heads;
         }

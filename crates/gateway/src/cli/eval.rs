@@ -113,9 +113,7 @@ fn table(report: &Report) -> String {
     out.push('\n');
     for (ix, (name, value)) in report.metrics.named().into_iter().enumerate() {
         let Some(value) = value else { continue };
-        let interval = report.intervals.named()[ix]
-            .1
-            .map_or(String::new(), |[low, high]| format!("{} to {}", number(low), number(high)));
+        let interval = report.intervals.named()[ix].1.map_or(String::new(), |[low, high]| format!("{} to {}", number(low), number(high)));
         let _ = write!(out, "{name:10} {:>9} {interval:>19}", number(*value));
         for (_, control) in &controls {
             let of = |metrics: &Metrics<Option<f64>>| metrics.named()[ix].1.map_or("-".to_owned(), number);

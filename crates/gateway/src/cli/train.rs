@@ -42,9 +42,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
 /// Trains with a progress bar.
 pub(super) fn learn(samples: &[Sample], data: &DataArgs, seed: u64) -> Result<Trained, Failure> {
     let bar = ProgressBar::new(3);
-    bar.set_style(
-        ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed}").unwrap_or(ProgressStyle::default_bar()),
-    );
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed}").unwrap_or(ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     let progress = |step: Step| {
         let (done, message) = match step {
