@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use waypost::clock::Clock;
 use waypost::live::LiveView;
+use waypost::proxy::{Call, Prepared, prepare};
 use waypost::snapshot::Snapshot;
 use waypost_bench::{message_event, stream};
 use waypost_core::config;
@@ -20,7 +22,10 @@ use waypost_core::route::{Ask, Decision, decide};
 use waypost_core::scan::{Scan, scan_chat};
 use waypost_core::splice::Forward;
 use waypost_core::tokens;
-use waypost_core::units::{Instant, Now, Rng};
+use waypost_core::units::{Instant, Now, RequestId, Rng};
+use waypost_learn::features::Features;
+use waypost_learn::outcome::{Outcome, Row};
+use waypost_learn::train::{Options, Sample, train};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -192,5 +197,86 @@ fn budgets(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, request, count, pass, path, budgets);
+/// What a user asks, 85 tokens of it.
+const QUESTION: &str = "Our nightly export of about forty million rows from the orders table takes four hours and locks the \
+    table for readers at the end. Explain in a few steps how to move it to an incremental export with a watermark column, \
+    which index it needs, how to handle rows that change during the run, and how we can check afterwards that no row was \
+    lost or written twice. Give the SQL for Postgres 16.";
+
+/// A predictor of all models of the configuration, from made-up outcomes.
+fn trained(names: &[String]) -> Vec<u8> {
+    let words: Vec<&str> = QUESTION.split_whitespace().collect();
+    let mut rng = Rng::new(5);
+    let samples: Vec<Sample> = (0..600)
+        .map(|i| {
+            let prompt: Vec<&str> = (0..20 + rng.below(80)).map(|_| words[rng.below(words.len())]).collect();
+            let mut outcome = |k: usize| Outcome {
+                score: f64::from(u8::from(rng.next_f64() * 30.0 < 12.0 + k as f64)),
+                input_tokens: Some(100),
+                output_tokens: Some(50 + rng.below(900) as u32),
+                cost_usd: None,
+            };
+            let outcomes = names.iter().enumerate().map(|(k, name)| (name.clone(), outcome(k))).collect();
+            let (id, source, task) = (i.to_string(), String::new(), String::new());
+            Sample::of(Row { id, source, task, prompt: prompt.join(" "), outcomes }, None)
+        })
+        .collect();
+    let options = Options { resamples: 10, threads: 2, ..Options::default() };
+    train(&samples, options, &|_| {}).expect("the rows are right").predictor.write()
+}
+
+/// Deciding with a learned predictor, `auto` over twenty models: the whole decision, and what the predictor adds.
+fn predictor(c: &mut Criterion) {
+    let plain = Arc::new(snapshot());
+    let names: Vec<String> = plain.config.registry.models.iter().map(|m| m.name.to_string()).collect();
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), trained(&names)).expect("the file can be written");
+    let text = format!("{CONFIG}\npredictor: {{ model: '{}' }}\n", file.path().display());
+    let parsed = config::parse(&text, &|_| None, jiff::civil::date(2026, 11, 20)).expect("the fixture is right");
+    let learned = Arc::new(Snapshot::build(parsed.config, None).expect("the predictor is right"));
+    let body = Bytes::from(
+        serde_json::json!({"model": "auto", "messages": [
+        {"role": "system", "content": "You are a careful database engineer."}, {"role": "user", "content": QUESTION}]})
+        .to_string(),
+    );
+    let clock = Clock::default();
+    let prepared = |snapshot: &Arc<Snapshot>| {
+        let key = snapshot.config.keys.first().cloned().map(Arc::new);
+        prepare(snapshot.clone(), (Call::Chat, Dialect::OpenAi), key, http::HeaderMap::new(), body.clone())
+            .expect("it is right")
+    };
+    let decision = prepared(&learned).decide(&clock, None, RequestId(1)).decision;
+    assert!(decision.chosen().is_some_and(|c| c.estimate.predicted.is_some()), "{}", decision.reason);
+
+    let mut group = c.benchmark_group("request of 85 tokens");
+    for (name, snapshot) in [("decide, configured quality", &plain), ("decide, predicted quality", &learned)] {
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || prepared(snapshot),
+                |prepared| prepared.decide(&clock, None, RequestId(1)),
+                criterion::BatchSize::SmallInput,
+            );
+        });
+    }
+    group.bench_function("features", |b| b.iter(|| Features::of(black_box(QUESTION))));
+    group.finish();
+    tail(&learned, &prepared, &clock);
+}
+
+/// The slowest of many decisions: a mean hides them.
+fn tail(snapshot: &Arc<Snapshot>, prepared: &dyn Fn(&Arc<Snapshot>) -> Prepared, clock: &Clock) {
+    let mut took: Vec<Duration> = (0..20_000)
+        .map(|i| {
+            let prepared = prepared(snapshot);
+            let begun = std::time::Instant::now();
+            black_box(prepared.decide(clock, None, RequestId(i)));
+            begun.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    let at = |share: f64| took[(took.len() as f64 * share) as usize];
+    println!("decide, predicted quality: median {:?}, p99 {:?}, p99.9 {:?}", at(0.5), at(0.99), at(0.999));
+}
+
+criterion_group!(benches, request, count, pass, path, budgets, predictor);
 criterion_main!(benches);

@@ -103,6 +103,8 @@ impl Names {
                 cost: Some(cost),
             }],
             decision: None,
+            lesson: None,
+            propensity: None,
         }
     }
 }

@@ -165,6 +165,7 @@ mod tests {
             class: Class::Background,
             sensitive: true,
             embeddings: false,
+            classified: false,
         };
         let hints = Hints { stage: Some("ui".into()), session: Some("s-1".into()), ..Hints::default() };
         let tags: Vec<(Arc<str>, Arc<str>)> = vec![("surface".into(), "support".into()), ("a.b-c".into(), "x".into())];

@@ -129,6 +129,7 @@ impl Names {
             duration_us: 500_000 + rng.below(500_000) as u64,
             cost,
             baseline_cost: Some(NanoUsd(cost.0 * 3)),
+            propensity: Some(1.0),
             tags: Vec::new(),
             attempts: vec![AttemptRecord {
                 model: self.models[model].clone(),

@@ -6,6 +6,7 @@
 use crate::app::State;
 use crate::cache::Entry;
 use crate::gate::{Admitted, Allowed, Reservation};
+use crate::predict::Predictions;
 use crate::snapshot::Snapshot;
 use crate::store::{AttemptRecord, RequestOutcome, RequestRecord};
 use std::sync::Arc;
@@ -33,12 +34,18 @@ pub struct Account {
     pub dropped: Vec<String>,
     /// The exact cache was asked and had nothing.
     pub cache_missed: bool,
+    /// What was predicted for the decision.
+    pub predictions: Option<Predictions>,
     profile: Profile,
     arrival: Instant,
     /// Taken when it is written.
     record: Option<Box<RequestRecord>>,
     current: Option<Current>,
     last: Option<Attempt>,
+    /// The classifier's call that came before, for the record.
+    pub aside: Option<AttemptRecord>,
+    /// It is itself a classifier's call: no request of its own, and no answer to learn lengths from.
+    is_aside: bool,
     /// The request's places where concurrency is limited; they come back with the account.
     pub admitted: Option<Admitted>,
     /// The gate has counted the request: its further attempts are not requests of their own.
@@ -98,14 +105,27 @@ impl Account {
             client,
             dropped: Vec::new(),
             cache_missed: false,
+            predictions: None,
             profile,
             arrival,
             record: Some(Box::new(record)),
             current: None,
             last: None,
+            aside: None,
+            is_aside: false,
             admitted: None,
             was_admitted: false,
         }
+    }
+
+    /// From now on it is the account of a classifier's call: part of a request that limits of requests count elsewhere.
+    pub fn asks_aside(&mut self) {
+        (self.is_aside, self.was_admitted) = (true, true);
+    }
+
+    /// The one attempt that was made, where one was; nothing is recorded here any more.
+    pub fn into_attempt(mut self) -> Option<AttemptRecord> {
+        self.record.take().and_then(|mut record| record.attempts.pop())
     }
 
     /// The attempts that ended, in order.
@@ -113,9 +133,10 @@ impl Account {
         self.record.as_ref().map_or(&[], |r| &r.attempts)
     }
 
-    /// What all attempts cost so far.
+    /// What all attempts cost so far, and the classifier.
     pub fn cost(&self) -> NanoUsd {
-        self.record.as_ref().map_or(NanoUsd::ZERO, |r| r.cost)
+        let aside = self.aside.as_ref().and_then(|a| a.cost).unwrap_or_default();
+        self.record.as_ref().map_or(NanoUsd::ZERO, |r| r.cost) + aside
     }
 
     /// Who answers: the attempt under way, else the last one.
@@ -190,7 +211,9 @@ impl Account {
         if !estimated {
             let learned = &self.snapshot.learned[usize::from(current.attempt.model.0)];
             learned.factor.observe(self.profile.input_tokens, usage.input_tokens);
-            learned.output.observe(self.profile.task, usage.output_tokens / u64::from(self.profile.n.max(1)));
+            if !self.is_aside {
+                learned.output.observe(self.profile.task, usage.output_tokens / u64::from(self.profile.n.max(1)));
+            }
         }
         let visible = usage.output_tokens.saturating_sub(usage.reasoning_tokens);
         let observed = Observed {
@@ -296,6 +319,11 @@ impl Account {
             record.model = chosen.map(|m| self.snapshot.config.registry.model(m).name.clone());
         }
         let must = outcome != RequestOutcome::Ok || record.attempts.len() > 1;
+        if let Some(aside) = self.aside.take() {
+            record.cost += aside.cost.unwrap_or_default();
+            record.attempts.insert(0, aside);
+        }
+        self.complete_lesson(&mut record);
         let draw = Rng::new(record.id.0 as u64).next_f64();
         if self.snapshot.sampler.should_store(must, draw, now) {
             let detail = explain(&self.snapshot.config, &self.profile, &self.decision);
@@ -303,6 +331,18 @@ impl Account {
             record.decision = Some(text.into_boxed_str());
         }
         self.state.ledger.record(*record);
+    }
+
+    /// Adds what is known of the model that answered: what was predicted of it, before any correction, and how probable
+    /// it was, which is known of the first choice.
+    fn complete_lesson(&self, record: &mut RequestRecord) {
+        let Some(answered) = record.answering().map(|a| a.model.clone()) else { return };
+        let Some(lesson) = &mut record.lesson else { return };
+        let registry = &self.snapshot.config.registry;
+        let answered = registry.find(&answered);
+        lesson.predicted = answered.and_then(|m| self.predictions.as_ref()?.of(m)).map(|p| p.quality);
+        let first = answered.is_some() && self.decision.chosen().map(|c| c.model) == answered;
+        lesson.propensity = record.propensity.filter(|_| first).map(|p| p as f32);
     }
 
     /// Nothing was attempted and nothing is to be recorded: the request will be decided anew.

@@ -3,6 +3,7 @@
 
 use crate::admission::Admission;
 use crate::books::Books;
+use crate::classifier::Memory;
 use crate::clock::Clock;
 use crate::control::{Control, Missing, Stored};
 use crate::feedback::Feedback;
@@ -47,6 +48,8 @@ pub struct State {
     pub admission: Arc<Admission>,
     /// What bounds repeats.
     pub retry_budget: RetryBudget,
+    /// What classifiers said of kinds of requests lately.
+    pub classified: Memory,
     /// Set once a drain has begun.
     pub draining: AtomicBool,
     /// What was wrong with the last reload; empty where it was taken.
@@ -225,6 +228,7 @@ impl App {
         }
         let books = Books::open(&config.storage, config.leases.as_ref().map(|l| l.url.expose()))?;
         let snapshot = Snapshot::build(config, None).map_err(StartError::Config)?;
+        snapshot.predictors.say_warnings();
         let feedback = Feedback::open(ledger.place(), snapshot.corrections.clone())?;
         let (clock, id_prefix) = (Clock::default(), RandomState::new().hash_one(std::process::id()));
         let gate = Gate::new(clock);
@@ -242,6 +246,7 @@ impl App {
             feedback,
             admission: Arc::default(),
             retry_budget: RetryBudget::default(),
+            classified: Memory::default(),
             draining: AtomicBool::new(false),
             reload_errors: Mutex::default(),
             reloading: Mutex::default(),

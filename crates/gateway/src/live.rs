@@ -1,24 +1,31 @@
 //! The snapshot's live state, and the gate's, as deciding reads them. It reserves nothing.
 
 use crate::gate::{Belongs, Gate, Scopes, View};
+use crate::predict::Predictions;
 use crate::snapshot::Snapshot;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use waypost_core::config::Key;
 use waypost_core::gate::{Amounts, Exceeded};
 use waypost_core::health::EndpointView;
 use waypost_core::profile::Task;
 use waypost_core::registry::{EndpointIx, ModelIx};
-use waypost_core::route::{Gated, Live, Place, UNKNOWN_QUALITY};
+use waypost_core::route::{Gated, Live, Place, Predicted, UNKNOWN_QUALITY};
 use waypost_core::units::Instant;
+use waypost_learn::online::shifted;
 
 /// Live views at one moment.
-#[derive(Debug)]
 pub struct LiveView<'a> {
     snapshot: &'a Snapshot,
     now: Instant,
     gate: Option<GateView<'a>>,
+    predict: Option<&'a Predict<'a>>,
+    /// What was predicted for the place that decides; asked at most once.
+    predictions: OnceCell<Option<Predictions>>,
 }
+
+/// What is predicted of a request that was put there.
+pub type Predict<'a> = dyn Fn(Place) -> Option<Predictions> + 'a;
 
 /// The gate as one request meets it.
 #[derive(Debug)]
@@ -35,7 +42,7 @@ struct GateView<'a> {
 impl<'a> LiveView<'a> {
     /// Without a gate.
     pub fn new(snapshot: &'a Snapshot, now: Instant) -> Self {
-        Self { snapshot, now, gate: None }
+        Self { snapshot, now, gate: None, predict: None, predictions: OnceCell::new() }
     }
 
     /// With the gate, for a request of this key with these tags.
@@ -45,9 +52,15 @@ impl<'a> LiveView<'a> {
         Self { gate, ..self }
     }
 
-    /// The scopes that were found while it was read, for who reserves next.
-    pub fn into_scopes(self) -> Option<Scopes> {
-        self.gate?.found.into_inner()
+    /// With a predictor's word, which is asked for only where it is needed.
+    pub fn predicting(self, predict: &'a Predict<'a>) -> Self {
+        Self { predict: Some(predict), ..self }
+    }
+
+    /// What was found while it was read: the scopes, for who reserves next, and what was predicted.
+    pub fn into_found(self) -> (Option<Scopes>, Option<Predictions>) {
+        let scopes = self.gate.and_then(|gate| gate.found.into_inner());
+        (scopes, self.predictions.into_inner().flatten())
     }
 
     /// Calls with what is found for a request that was put there.
@@ -89,6 +102,19 @@ impl Live for LiveView<'_> {
                 configured.unwrap_or(UNKNOWN_QUALITY),
             )
             .or(configured)
+    }
+
+    fn predicted(&self, place: Place, model: ModelIx) -> Option<Predicted> {
+        let predict = self.predict?;
+        let predicted = self.predictions.get_or_init(|| predict(place)).as_ref()?.of(model)?;
+        let config = &self.snapshot.config;
+        if config.learning.is_none() {
+            return Some(predicted);
+        }
+        let route = place.route.map_or("", |r| &*config.routes[r].name);
+        let shift = self.snapshot.corrections.load().shift(&config.registry.model(model).name, route);
+        let of = |score| shifted(score, shift);
+        Some(Predicted { quality: of(predicted.quality), low: of(predicted.low), high: of(predicted.high), ..predicted })
     }
 
     fn gate(&self, place: Place) -> Gated {

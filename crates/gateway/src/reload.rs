@@ -77,7 +77,9 @@ fn apply(state: &Arc<State>, config: Config) -> Result<(), Vec<String>> {
     if !fixed.is_empty() {
         tracing::warn!("changed, but in force only after a restart: {}", fixed.join(", "));
     }
-    state.swap(Snapshot::build(config, Some(&old))?);
+    let next = Snapshot::build(config, Some(&old))?;
+    next.predictors.say_warnings();
+    state.swap(next);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! values. A request holds one for its whole life; a reload swaps in the next one.
 
 use crate::cache::ExactCache;
+use crate::predict::Predictors;
 use crate::store::DecisionSampler;
 use crate::upstream::{Auth, GoogleAccount, Shared, Target};
 use arc_swap::ArcSwap;
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub asks_sensitive: bool,
     /// The exact caches of the policies that have one; carried over a reload that leaves their bounds alone.
     pub caches: Caches,
+    /// The learned predictors that policies name; their files are read again on each reload.
+    pub predictors: Predictors,
     /// Which decisions are stored in full.
     pub sampler: DecisionSampler,
 }
@@ -140,6 +143,10 @@ impl Snapshot {
                 Err(e) => errors.push(e),
             }
         }
+        let predictors = Predictors::load(&config).unwrap_or_else(|wrong| {
+            errors.extend(wrong.iter().map(|e| format!("line {}: {}: {}", e.line, e.path, e.message)));
+            Predictors::default()
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -164,6 +171,7 @@ impl Snapshot {
             baseline: baseline(registry),
             asks_sensitive: asks_sensitive(&config),
             caches: Caches::new(&config, previous),
+            predictors,
             sampler: DecisionSampler::new(config.telemetry.decisions),
             config,
         })

@@ -125,7 +125,7 @@ impl Field {
         let field = fits.into_iter().next_back().map(|heads| heads.mixed(&solved.mixes));
         Trained {
             // There is always the fit of all rows.
-            field: field.unwrap_or_else(|| Field::of_priors(Priors::default(), targets.outputs)),
+            field: field.unwrap_or_else(|| Self::of_priors(Priors::default(), targets.outputs)),
             unseen: solved.unseen,
             unseen_prior,
             weights: names.into_iter().zip(solved.weights).collect(),
@@ -161,14 +161,8 @@ impl Heads {
     ) -> Self {
         let outputs = targets.outputs;
         let priors = Priors::fit(&inputs.labels, targets, rows, strength);
-        let mut heads = Self {
-            outputs,
-            priors,
-            scale: Scale::of(&inputs.dense, rows),
-            linear: None,
-            grams: None,
-            boost: None,
-        };
+        let mut heads =
+            Self { outputs, priors, scale: Scale::of(&inputs.dense, rows), linear: None, grams: None, boost: None };
         if targets.len() < ROWS_FOR_TEXT {
             return heads;
         }

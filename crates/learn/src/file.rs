@@ -26,13 +26,17 @@ pub enum FileError {
     #[error("this is no Waypost model file; `waypost train --out FILE` writes one")]
     Foreign,
     /// It was written by another version.
-    #[error("the model file has version {found}, this Waypost reads version {VERSION}; train it again with `waypost train`")]
+    #[error(
+        "the model file has version {found}, this Waypost reads version {VERSION}; train it again with `waypost train`"
+    )]
     Version {
         /// The version in the file.
         found: u32,
     },
     /// It ends early or goes on too long.
-    #[error("the model file should have {expected} bytes and has {found}; it was cut short or altered, copy or train it again")]
+    #[error(
+        "the model file should have {expected} bytes and has {found}; it was cut short or altered, copy or train it again"
+    )]
     Length {
         /// Bytes that its header promises.
         expected: u64,
@@ -134,8 +138,7 @@ impl Predictor {
         let summary: Summary =
             serde_json::from_str(&body.summary).map_err(|_| FileError::Damaged("its summary cannot be read"))?;
         let models = summary.models.len();
-        let quality =
-            Quality { field: body.quality.field(models)?, belief: body.belief, half_width: body.half_width };
+        let quality = Quality { field: body.quality.field(models)?, belief: body.belief, half_width: body.half_width };
         let lengths = match body.lengths {
             Some(l) => Some(Lengths {
                 field: l.field.field(models)?,
@@ -182,9 +185,15 @@ impl FieldFile {
             inverse: field.scale.inverse.clone(),
             linear: field.linear.as_ref().map(|l| (l.bias.clone(), l.weights.clone())),
             rarity: field.grams.as_ref().map(|(rarity, _)| {
-                rarity.of.iter().map(|r| (r / MOST_RARE * RARITY_STEPS).round().clamp(0.0, RARITY_STEPS) as u8).collect()
+                rarity
+                    .of
+                    .iter()
+                    .map(|r| (r / MOST_RARE * RARITY_STEPS).round().clamp(0.0, RARITY_STEPS) as u8)
+                    .collect()
             }),
-            words: Rounded::<i8>::of(field.grams.as_ref().map_or(&[], |(_, g)| &g.weights), outputs, 127.0, |v| v as i8),
+            words: Rounded::<i8>::of(field.grams.as_ref().map_or(&[], |(_, g)| &g.weights), outputs, 127.0, |v| {
+                v as i8
+            }),
             splits: trees.flat_map(|t| t.feature.iter().copied().zip(t.above)).collect(),
             leaves: Rounded::<i16>::of(field.boost.as_ref().map_or(&[], |b| &b.leaves), outputs, 32767.0, |v| v as i16),
         }

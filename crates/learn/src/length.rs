@@ -26,7 +26,13 @@ pub struct Lengths {
 impl Lengths {
     /// From the rows that say tokens, with what was expected of each row before it was seen (rows × models); None where too
     /// few rows say any.
-    pub fn train(rows: &[Row], models: &[String], inputs: &Inputs, settings: Settings, rng: &Rng) -> Option<(Self, Vec<f32>)> {
+    pub fn train(
+        rows: &[Row],
+        models: &[String],
+        inputs: &Inputs,
+        settings: Settings,
+        rng: &Rng,
+    ) -> Option<(Self, Vec<f32>)> {
         let told = |r: &Row, m: &String| r.outcomes.get(m).and_then(|o| o.output_tokens);
         let values: Vec<f32> = rows
             .iter()
@@ -49,9 +55,10 @@ impl Lengths {
         let input_per_byte = models
             .iter()
             .map(|m| {
-                let pairs = rows.iter().filter(|r| !r.prompt.is_empty()).filter_map(|r| {
-                    Some((r.outcomes.get(m)?.input_tokens? as f64, r.prompt.len() as f64))
-                });
+                let pairs = rows
+                    .iter()
+                    .filter(|r| !r.prompt.is_empty())
+                    .filter_map(|r| Some((r.outcomes.get(m)?.input_tokens? as f64, r.prompt.len() as f64)));
                 let (tokens, bytes) = pairs.fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
                 if bytes > 0.0 { (tokens / bytes) as f32 } else { 0.0 }
             })

@@ -12,6 +12,7 @@ pub mod grade;
 pub mod guarantee;
 pub mod heads;
 pub mod kept;
+pub mod labels;
 pub mod length;
 pub mod online;
 pub mod outcome;

@@ -2,6 +2,7 @@
 
 use crate::features::Features;
 use crate::field::{Field, Scratch};
+use crate::guarantee::Statement;
 use crate::length::{Lengths, Rate};
 use crate::prior::Label;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,9 @@ pub struct Summary {
     pub cross_validated: Vec<(String, f64, Option<[f64; 2]>)>,
     /// What there was too little data for, and what was left out; sentences.
     pub notes: Vec<String>,
+    /// What was promised of it, and on which data; None where nothing was.
+    #[serde(default)]
+    pub guarantee: Option<Statement>,
     /// What the shipped parts are licensed under.
     pub licences: String,
 }

@@ -1,12 +1,16 @@
 //! Training: from rows to a predictor, with guards against learning what is not there. Deterministic from its seed.
 
 mod guard;
+mod promise;
+
+pub use promise::{PromiseError, Wanted, pick, train_with_promise};
 
 use crate::eval::{Predictions, Report};
 use crate::features::{Features, columns};
 use crate::field::{Field, Inputs, ROWS_FOR_TEXT, Scratch, Settings};
 use crate::file::FileError;
 use crate::heads::Targets;
+use crate::labels::Known;
 use crate::length::{Lengths, ROWS_FOR_LENGTH, Rate};
 use crate::outcome::Row;
 use crate::predictor::{ModelSummary, Predictor, Quality, Summary, believe};
@@ -39,11 +43,9 @@ impl Sample {
     /// A row with its prompt; with `route_key: "task"` its task is a label.
     pub fn of(row: Row, route_key: Option<RouteKey>) -> Self {
         let features = Features::of(&row.prompt);
-        let label = match route_key {
-            Some(RouteKey::Task) if !row.task.is_empty() => vec![Label::new("task", &row.task)],
-            _ => Vec::new(),
-        };
-        Self { row, features, labels: label }
+        let task = route_key.filter(|_| !row.task.is_empty()).map(|RouteKey::Task| row.task.as_str());
+        let labels = Known { task, ..Known::default() }.labels();
+        Self { row, features, labels }
     }
 }
 
@@ -178,6 +180,7 @@ pub fn train(samples: &[Sample], options: Options, progress: &dyn Fn(Step)) -> R
         heads: fields.weights.iter().map(|(name, w)| ((*name).to_owned(), w.clone())).collect(),
         cross_validated: judged.report.as_ref().map(figures).unwrap_or_default(),
         notes,
+        guarantee: None,
         licences: "Embeddings are distilled from all-MiniLM-L6-v2 (Apache-2.0). What was learned is yours.".to_owned(),
     };
     let half_width = guard::half_widths(&unseen, &targets);

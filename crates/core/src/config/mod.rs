@@ -207,12 +207,36 @@ pub struct Config {
     pub auto: Policy,
     /// Level 4.
     pub fallback_model: Option<ModelIx>,
+    /// Model files that policies name, each once. Reading them is the shell's.
+    pub predictors: Vec<PredictorFile>,
     /// What is recorded beyond spend.
     pub telemetry: Telemetry,
     /// What is kept for learning; `None`: nothing.
     pub learning: Option<Learning>,
     /// Output tokens assumed where neither request nor model gives a cap.
     pub default_max_output_tokens: u32,
+}
+
+impl Config {
+    /// The policy of a request that was put there, unless it names a model.
+    pub fn policy(&self, route: Option<usize>, stage: Option<usize>) -> &Policy {
+        match (route, stage) {
+            (Some(route), _) => &self.routes[route].policy,
+            (None, Some(stage)) => &self.stages[stage].policy,
+            (None, None) => &self.auto,
+        }
+    }
+}
+
+/// A file of a learned predictor, and where it was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PredictorFile {
+    /// A relative one is from the working directory.
+    pub path: PathBuf,
+    /// Line of the first key that names it.
+    pub line: usize,
+    /// That key: `routes.support.predictor.model`.
+    pub key: String,
 }
 
 /// The listener. Only `listen`, `tls` and `workers` need a restart.

@@ -27,7 +27,11 @@ pub(crate) fn score(candidates: &mut [Candidate], weights: Weights, registry: &R
     let known = candidates.iter().filter_map(|c| c.estimate.cost);
     let least_cost = known.map(|c| c.0 as f32).fold(f32::INFINITY, f32::min);
     let least_latency = candidates.iter().map(|c| c.estimate.latency_ms).fold(f32::INFINITY, f32::min).max(0.001);
-    let good = |c: &Candidate| expected_quality(c.estimate.quality_or_prior(), profile.complexity);
+    // What was predicted of this request knows already how hard it is.
+    let good = |c: &Candidate| match c.estimate.is_of_request() {
+        true => c.estimate.quality_or_prior(),
+        false => expected_quality(c.estimate.quality_or_prior(), profile.complexity),
+    };
     let best = candidates.iter().map(good).fold(f32::MIN_POSITIVE, f32::max);
     let sum = (weights.cost + weights.latency + weights.quality + weights.capability).max(f32::MIN_POSITIVE);
     for c in candidates {
@@ -45,13 +49,20 @@ pub(crate) fn score(candidates: &mut [Candidate], weights: Weights, registry: &R
     }
 }
 
+/// How far a score moves with a candidate's quality.
+pub(crate) fn slope(candidates: &[Candidate], weights: Weights) -> f64 {
+    let best = candidates.iter().map(|c| c.estimate.quality_or_prior()).fold(f32::MIN_POSITIVE, f32::max);
+    let sum = (weights.cost + weights.latency + weights.quality + weights.capability).max(f32::MIN_POSITIVE);
+    f64::from(weights.quality / (best * sum))
+}
+
 /// 1 for a ratio of 1, 0 at `span`, logarithmic between.
 fn closeness(ratio: f32, span: f32) -> f32 {
     (1.0 - ratio.max(1.0).ln() / span.ln()).max(0.0)
 }
 
 /// Quality of an answer to a request of this complexity by a model whose quality is `q` on average ones.
-fn expected_quality(q: f32, complexity: f32) -> f32 {
+pub(crate) fn expected_quality(q: f32, complexity: f32) -> f32 {
     let q = q.clamp(0.01, 0.99);
     let odds = (q / (1.0 - q)).ln() - STEEPNESS * (complexity - MEAN_COMPLEXITY);
     1.0 / (1.0 + (-odds).exp())

@@ -110,6 +110,27 @@ pub struct Policy {
     pub cache: Option<CachePolicy>,
     /// For `value`: λ moves so that the budgets that apply last their windows.
     pub pacing: bool,
+    /// Predicted quality, the classifier, exploration.
+    pub predicting: Predicting,
+}
+
+/// What a policy asks of the learned predictor and of the classifier, and how much it explores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Predicting {
+    /// Index into `Config::predictors`; `None`: quality is what is configured.
+    pub file: Option<usize>,
+    /// Below this confidence, 0 to 1, the classifier is asked.
+    pub confidence: f32,
+    /// Who is asked for task and difficulty; `None`: nobody.
+    pub classifier: Option<ModelIx>,
+    /// Share of requests whose first choice is drawn evenly from the eligible candidates, 0 to 1.
+    pub epsilon: f64,
+}
+
+impl Default for Predicting {
+    fn default() -> Self {
+        Self { file: None, confidence: 0.5, classifier: None, epsilon: 0.0 }
+    }
 }
 
 /// What becomes of a request's field that the chosen model's API has no word for.
@@ -156,6 +177,7 @@ impl Default for Policy {
             translation: Translation::default(),
             cache: None,
             pacing: false,
+            predicting: Predicting::default(),
         }
     }
 }

@@ -219,7 +219,7 @@ impl Evidence {
 }
 
 /// The texts of the last run of user messages (a message of several parts has several texts).
-fn last_user(scan: &Scan) -> Option<Range<usize>> {
+pub(super) fn last_user(scan: &Scan) -> Option<Range<usize>> {
     let last = scan.texts.iter().rposition(|t| t.role == Role::User)?;
     let first = scan.texts[..last].iter().rposition(|t| t.role != Role::User).map_or(0, |ix| ix + 1);
     Some(first..last + 1)

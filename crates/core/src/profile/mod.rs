@@ -1,4 +1,4 @@
-//! What routing may know of a request: counts, kinds and scores. No prompt text is in it, and none leaves this module.
+//! What routing may know of a request: counts, kinds and scores. No prompt text is in it; only [`last_turn`] hands any out.
 //! Deterministic rules over a bounded part of the text: the beginning and end of the last user message, the beginning of
 //! the system prompt and, where the last message only follows up, of those before it. Nothing is learned here.
 
@@ -6,9 +6,11 @@ mod complexity;
 mod cues;
 mod estimate;
 mod evidence;
+mod turn;
 mod typos;
 
 pub(crate) use estimate::framing_tokens;
+pub use turn::last_turn;
 
 use crate::registry::Capabilities;
 use crate::scan::Scan;
@@ -138,6 +140,8 @@ pub struct Profile {
     pub sensitive: bool,
     /// Embeddings are asked for, not an answer.
     pub embeddings: bool,
+    /// `task` and `complexity` are what a classifier model said, not the rules.
+    pub classified: bool,
 }
 
 impl Profile {
@@ -185,6 +189,7 @@ pub fn profile(body: &[u8], scan: &Scan, declared: Declared) -> Profile {
         class: declared.class.unwrap_or_default(),
         sensitive: declared.sensitive,
         embeddings: scan.embeddings,
+        classified: false,
     }
 }
 

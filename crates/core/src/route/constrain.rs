@@ -5,7 +5,7 @@
 use super::estimate::Standing;
 use super::reason::{Exclusion, Reason};
 use super::resolve::{Level, Limits, Pinned, Proposal};
-use super::{Ask, Candidate, Estimate, Gated, LazyVars, Live, Refusal, RefusalKind, estimate, worst};
+use super::{Ask, Candidate, Estimate, Gated, LazyVars, Live, Refusal, RefusalKind, estimate, predicted, worst};
 use crate::config::{Config, Denied};
 use crate::gate::{Bound, Exceeded, OnExhausted};
 use crate::registry::{EndpointIx, Model, ModelIx, Price, Status, Tokenizer};
@@ -22,6 +22,8 @@ pub(super) struct Search<'a> {
     pub now: Now,
     pub vars: &'a LazyVars<'a>,
     proposal: &'a Proposal<'a>,
+    /// Quality decides here: a predictor is asked.
+    predicts: bool,
     /// What the gate asks of every candidate.
     gated: Gated,
     /// Some budget of what passed nears its end, and the operator wants the cheapest then.
@@ -79,6 +81,7 @@ impl<'a> Search<'a> {
             now,
             vars,
             proposal,
+            predicts: predicted::is_wanted(proposal, ask),
             gated: live.gate(proposal.place()),
             clamp: false,
             compliance,
@@ -212,18 +215,22 @@ impl<'a> Search<'a> {
         {
             return Err(Reason::Capability(missing));
         }
-        let output = estimate::output_tokens(self.ask, self.live, &self.proposal.policy, pin.model, model);
+        let predicted = self.predicts.then(|| self.live.predicted(self.proposal.place(), pin.model)).flatten();
+        let (policy, named) = (&self.proposal.policy, (pin.model, model));
+        let output = estimate::output_tokens(self.ask, self.live, policy, named, predicted.as_ref());
         let input = self.window(pin, model, output)?;
         let n = self.ask.profile.n.max(1);
-        let task = self.ask.profile.task;
-        let quality = self.live.quality(pin.model, task, model.quality.of(task));
         let standing = Standing::of(self.live, self.endpoints(pin), output, self.now.instant);
+        let task = self.ask.profile.task;
+        let configured = self.live.quality(pin.model, task, model.quality.of(task));
         let mut estimate = Estimate {
             input_tokens: input,
             output_tokens: output,
             cost: estimate::cost(self.price(pin), input, output, n),
             latency_ms: standing.latency_ms,
-            quality,
+            quality: predicted.map(|p| p.quality).or(configured),
+            predicted,
+            judged: predicted::judged(self.ask.profile, configured, predicted.as_ref()),
         };
         if check != Check::Essential {
             self.caps(pin, model, &mut estimate, check)?;

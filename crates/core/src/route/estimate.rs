@@ -1,6 +1,6 @@
 //! What a candidate is expected to cost, to take and to be worth, before it is asked.
 
-use super::{Ask, Live};
+use super::{Ask, Live, Predicted};
 use crate::policy::Policy;
 use crate::registry::{EndpointIx, Model, ModelIx, Price, Usage};
 use crate::units::{Instant, NanoUsd};
@@ -17,8 +17,12 @@ pub struct Estimate {
     pub cost: Option<NanoUsd>,
     /// Expected milliseconds to the end of the answer.
     pub latency_ms: f32,
-    /// Expected quality for this task; `None`: unknown.
+    /// Expected quality: predicted for this request, else configured for its task; `None`: unknown. Floors look at this.
     pub quality: Option<f32>,
+    /// What the predictor expects, where one was asked and knows the model.
+    pub predicted: Option<Predicted>,
+    /// Quality for scoring, where a classifier said how hard the request is.
+    pub judged: Option<f32>,
 }
 
 /// Quality that an unknown model counts as, where no floor asks.
@@ -27,14 +31,26 @@ pub const UNKNOWN_QUALITY: f32 = 0.70;
 impl Estimate {
     /// Quality for scoring: an unknown one counts as the prior of a medium model.
     pub fn quality_or_prior(&self) -> f32 {
-        self.quality.unwrap_or(UNKNOWN_QUALITY)
+        self.judged.or(self.quality).unwrap_or(UNKNOWN_QUALITY)
+    }
+
+    /// Whether its quality is of this very request, not of requests in general.
+    pub fn is_of_request(&self) -> bool {
+        self.judged.is_some() || self.predicted.is_some()
     }
 }
 
-/// Expected output tokens of one choice: configured, else learned; never above the caps.
-pub(super) fn output_tokens(ask: &Ask<'_>, live: &dyn Live, policy: &Policy, ix: ModelIx, model: &Model) -> u32 {
-    let learned = || live.expected_output(ix, ask.profile.task).round() as u32;
-    let expected = policy.expected_output_tokens.unwrap_or_else(learned);
+/// Expected output tokens of one choice: configured, else predicted, else learned of the task; never above the caps.
+pub(super) fn output_tokens(
+    ask: &Ask<'_>,
+    live: &dyn Live,
+    policy: &Policy,
+    (ix, model): (ModelIx, &Model),
+    predicted: Option<&Predicted>,
+) -> u32 {
+    let learned =
+        || predicted.and_then(|p| p.output_tokens).unwrap_or_else(|| live.expected_output(ix, ask.profile.task));
+    let expected = policy.expected_output_tokens.unwrap_or_else(|| learned().round() as u32);
     let cap = ask.profile.max_output_tokens.unwrap_or(u32::MAX);
     expected.min(cap).min(model.max_output_tokens.unwrap_or(u32::MAX)).max(1)
 }

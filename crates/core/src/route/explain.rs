@@ -1,9 +1,9 @@
 //! A decision as JSON: what `POST /v1/route`, `waypost route` and the stored record all show.
 
-use super::{Candidate, Decision};
+use super::{Candidate, Decision, Predicted};
 use crate::config::Config;
 use crate::profile::Profile;
-use crate::registry::{Capabilities, Registry};
+use crate::registry::{Capabilities, ModelIx, Registry};
 use serde::Serialize;
 
 /// The explanation of INTERFACE.md, ready to be written.
@@ -15,6 +15,17 @@ pub struct Explanation<'a> {
     strategy: &'static str,
     reason: &'a str,
     profile: ProfileView,
+    /// How sure the choice is, and by whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<ConfidenceView>,
+    /// Who would be asked about the request before anybody answers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classifier: Option<&'a str>,
+    /// The probability with which the first candidate goes first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    propensity: Option<f64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    explored: bool,
     candidates: Vec<CandidateView<'a>>,
     excluded: Vec<ExclusionView<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -25,6 +36,25 @@ pub struct Explanation<'a> {
     /// The error that the chat call would give, in the client's dialect; the shell sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConfidenceView {
+    value: f64,
+    of: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct PredictedView {
+    quality: f64,
+    low: f64,
+    high: f64,
+    prior: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens: Option<f64>,
+    /// What moved it, part by part, where somebody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,10 +71,14 @@ struct ProfileView {
     stream: bool,
     sensitive: bool,
     class: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    classified: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct CandidateView<'a> {
+    #[serde(skip)]
+    ix: ModelIx,
     model: &'a str,
     provider: &'a str,
     cost_usd: Option<f64>,
@@ -63,6 +97,13 @@ struct CandidateView<'a> {
     rate_limited: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_name: Option<&'a str>,
+    /// `predicted`, `configured`, `prior` or `unknown`.
+    quality_from: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<PredictedView>,
+    /// Quality that the score was made of, where a classifier said how hard the request is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judged_quality: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +130,10 @@ pub fn explain<'a>(config: &'a Config, profile: &Profile, decision: &'a Decision
         strategy: decision.strategy,
         reason: &decision.reason,
         profile: profile_view(profile, expected),
+        confidence: decision.confidence.map(|c| ConfidenceView { value: rounded(c.value), of: c.of.name() }),
+        classifier: decision.classifier(config).map(|ix| &*registry.model(ix).name),
+        propensity: decision.propensity.map(|p| (p * 1e6).round() / 1e6),
+        explored: decision.explored,
         candidates: all.iter().map(|c| candidate_view(registry, c, on_frontier(c, all))).collect(),
         excluded: excluded.collect(),
         no_fallback: decision.no_fallback,
@@ -111,6 +156,7 @@ fn profile_view(profile: &Profile, expected_output_tokens: u32) -> ProfileView {
         stream: profile.stream,
         sensitive: profile.sensitive,
         class: profile.class.name(),
+        classified: profile.classified,
     }
 }
 
@@ -118,19 +164,51 @@ fn candidate_view<'a>(registry: &'a Registry, c: &'a Candidate, pareto: bool) ->
     let model = registry.model(c.model);
     let provider = c.provider.unwrap_or_else(|| registry.endpoint(model.endpoints[0]).provider);
     CandidateView {
+        ix: c.model,
         model: &model.name,
         provider: &registry.provider(provider).name,
         cost_usd: c.estimate.cost.map(|cost| cost.usd()),
         latency_ms: rounded(c.estimate.latency_ms),
         quality: c.estimate.quality.map(rounded),
+        quality_from: match c.estimate.predicted {
+            Some(_) => "predicted",
+            None if c.estimate.quality.is_none() => "unknown",
+            None if model.quality.prior => "prior",
+            None => "configured",
+        },
+        predicted: c.estimate.predicted.map(predicted_view),
+        judged_quality: c.estimate.judged.map(rounded),
         score: score(c.score),
         input_tokens: c.estimate.input_tokens,
         output_tokens: c.estimate.output_tokens,
         pareto,
         degraded: c.degraded,
-        quality_is_prior: model.quality.prior,
+        quality_is_prior: model.quality.prior && c.estimate.predicted.is_none(),
         rate_limited: c.rate_limited,
         upstream_name: c.upstream_name().map(|name| &**name),
+    }
+}
+
+fn predicted_view(p: Predicted) -> PredictedView {
+    PredictedView {
+        quality: rounded(p.quality),
+        low: rounded(p.low),
+        high: rounded(p.high),
+        prior: rounded(p.prior),
+        output_tokens: p.output_tokens.map(rounded),
+        moved: None,
+    }
+}
+
+impl Explanation<'_> {
+    /// Adds what moved each prediction, as far as `parts` knows.
+    pub fn add_moved(&mut self, parts: impl Fn(ModelIx) -> Option<serde_json::Value>) {
+        for candidate in &mut self.candidates {
+            let ix = candidate.ix;
+            if let Some(predicted) = &mut candidate.predicted {
+                predicted.moved = parts(ix);
+            }
+        }
     }
 }
 

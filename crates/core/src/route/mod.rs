@@ -6,7 +6,9 @@
 mod constrain;
 mod estimate;
 mod explain;
+mod explore;
 mod order;
+mod predicted;
 mod reason;
 mod resolve;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod worst;
 pub use constrain::exceeded_refusal;
 pub use estimate::{Estimate, UNKNOWN_QUALITY};
 pub use explain::{Explanation, explain};
+pub use predicted::{Confidence, Judge, Predicted};
 pub use reason::{Exclusion, Reason};
 pub use resolve::Level;
 pub use worst::Worst;
@@ -75,6 +78,11 @@ pub trait Live {
     /// Whether a worst case has room, as far as is known; nothing is reserved. Asked where [`Gated::tight`].
     fn room(&self, _place: Place, _model: ModelIx, _need: &Amounts) -> Result<(), Box<Exceeded>> {
         Ok(())
+    }
+    /// What the predictor of the policy in this place expects of a model's answer to this request; `None`: there is no
+    /// predictor, it does not know the model, or the request has no text. Asked only where quality decides.
+    fn predicted(&self, _place: Place, _model: ModelIx) -> Option<Predicted> {
+        None
     }
     /// What a US dollar is worth in quality on a route or stage that is paced; `None`: as the policy says.
     fn lambda(&self, _place: Place) -> Option<f64> {
@@ -174,6 +182,13 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
     /// Everything that was considered and may not answer.
     pub excluded: Vec<Exclusion>,
+    /// How sure the choice is; `None` where nothing was to judge: a pin, one candidate, an order that no quality moves.
+    pub confidence: Option<Confidence>,
+    /// The probability with which this policy puts the first candidate first on such a request; below 1 where it explores
+    /// or splits traffic by chance. `None` where no policy chose.
+    pub propensity: Option<f64>,
+    /// The first candidate was drawn, not ranked.
+    pub explored: bool,
     /// Only the first candidate may be tried; the others are there to explain the choice.
     pub no_fallback: bool,
     /// Whether a translation for another dialect may leave anything out.
@@ -225,7 +240,7 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
     };
     let mut search = constrain::Search::new(config, ask, live, now, &vars, &proposal);
     search.consider_all();
-    let mut candidates = order::order(&mut search, &proposal, rng);
+    let order::Ordered { mut candidates, confidence, propensity, explored } = order::order(&mut search, &proposal, rng);
     let no_fallback = proposal.policy.no_fallback;
     if candidates.is_empty() && !no_fallback && search.only_hints_excluded() {
         candidates = search.global_fallback();
@@ -238,7 +253,8 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
         level = Level::Fallback;
     }
     let refusal = candidates.is_empty().then(|| constrain::refusal(config, &search.excluded, proposal.level, now));
-    let reason = order::reason(config, &proposal, level, ask.profile.task, &candidates, search.excluded.len());
+    let words = order::Words { level, task: ask.profile.task, explored, excluded: search.excluded.len() };
+    let reason = order::reason(config, &proposal, &candidates, &words);
     Decision {
         level,
         route: proposal.route,
@@ -247,6 +263,9 @@ pub fn decide(config: &Config, ask: &Ask<'_>, live: &dyn Live, now: Now, rng: &m
         reason,
         candidates,
         excluded: search.excluded,
+        confidence,
+        propensity,
+        explored,
         no_fallback,
         translation: proposal.policy.translation,
         refusal,
@@ -269,6 +288,9 @@ impl Decision {
             reason: refusal.message.clone(),
             candidates: Vec::new(),
             excluded: Vec::new(),
+            confidence: None,
+            propensity: None,
+            explored: false,
             no_fallback: false,
             translation: Translation::default(),
             refusal: Some(refusal),

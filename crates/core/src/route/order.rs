@@ -1,19 +1,28 @@
 //! From the candidates that passed to the order of trying, and the sentence that says why.
 
 use super::constrain::Search;
+use super::explore::{self, Draw};
 use super::resolve::{Level, Proposal};
-use super::{Candidate, Decision};
+use super::{Candidate, Confidence, Decision, Judge, predicted};
 use crate::config::Config;
 use crate::policy::{self, Strategy};
 use crate::profile::Task;
-use crate::registry::Status;
+use crate::registry::{ModelIx, Status};
 use crate::units::Rng;
 
-/// Scores and sorts what passed. Equal scores keep the order of `candidates`, which is that of the file.
-pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut Rng) -> Vec<Candidate> {
+/// Who goes first, and how that came about.
+pub(super) struct Ordered {
+    pub candidates: Vec<Candidate>,
+    pub confidence: Option<Confidence>,
+    pub propensity: Option<f64>,
+    pub explored: bool,
+}
+
+/// Scores and sorts what passed, and lets chance put another candidate first where the policy explores. Equal scores keep the order of `candidates`, which is that of the file.
+pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut Rng) -> Ordered {
     let mut passed = std::mem::take(&mut search.passed);
     if passed.is_empty() {
-        return passed;
+        return Ordered { candidates: passed, confidence: None, propensity: None, explored: false };
     }
     search.score(&mut passed, proposal, rng);
     if search.is_clamped() {
@@ -28,7 +37,10 @@ pub(super) fn order(search: &mut Search<'_>, proposal: &Proposal<'_>, rng: &mut 
         (c.rate_limited, Some(c.model) != preferred, served_less)
     };
     passed.sort_by(|a, b| rank(a).cmp(&rank(b)).then(b.score.total_cmp(&a.score)));
-    passed
+    let clamped = search.is_clamped();
+    let confidence = predicted::confidence(proposal, search.ask().profile, &passed).filter(|_| !clamped);
+    let Draw { propensity, explored } = explore::explore(search, proposal, &mut passed, rng);
+    Ordered { candidates: passed, confidence, propensity, explored }
 }
 
 impl Search<'_> {
@@ -59,15 +71,24 @@ impl Search<'_> {
     }
 }
 
+impl Search<'_> {
+    /// Whether a traffic split sticks to anything.
+    pub(super) fn is_sticky(&self) -> bool {
+        self.ask().key.is_some() || self.ask().hints.session.is_some()
+    }
+}
+
+/// What the sentence says besides who goes first.
+pub(super) struct Words {
+    pub level: Level,
+    pub task: Task,
+    pub explored: bool,
+    pub excluded: usize,
+}
+
 /// One sentence for the header, the record and the explanation.
-pub(super) fn reason(
-    config: &Config,
-    proposal: &Proposal<'_>,
-    level: Level,
-    task: Task,
-    candidates: &[Candidate],
-    excluded: usize,
-) -> String {
+pub(super) fn reason(config: &Config, proposal: &Proposal<'_>, candidates: &[Candidate], words: &Words) -> String {
+    let Words { level, task, explored, excluded } = *words;
     let Some(first) = candidates.first() else { return format!("none of {excluded} models may answer") };
     let who = match (level, proposal.route, proposal.stage) {
         (Level::Pin, ..) if config.registry.model(first.model).status == Status::Deprecated => {
@@ -86,6 +107,7 @@ pub(super) fn reason(
         return format!("{who} has its own model");
     }
     let what = match proposal.strategy() {
+        _ if explored => "drawn to explore",
         _ if proposal.policy.tasks[task.index()] == Some(first.model) => &format!("preferred for {}", task.name()),
         Strategy::Cost => "cheapest",
         Strategy::Latency => "fastest",
@@ -98,12 +120,24 @@ pub(super) fn reason(
     // Emergency models are no part of the choice.
     let n = candidates.iter().filter(|c| !c.degraded).count();
     let plural = if n == 1 { "" } else { "s" };
-    format!("{who}: {what} of {n} candidate{plural}, {excluded} excluded")
+    let by = match (&first.estimate.judged, &first.estimate.predicted) {
+        (Some(_), _) => ", difficulty by the classifier",
+        (None, Some(_)) => ", quality predicted",
+        (None, None) => "",
+    };
+    format!("{who}: {what} of {n} candidate{plural}{by}, {excluded} excluded")
 }
 
 impl Decision {
     /// The first choice.
     pub fn chosen(&self) -> Option<&Candidate> {
         self.candidates.first()
+    }
+
+    /// The classifier to ask before anybody answers: the choice is less sure than its policy wants.
+    pub fn classifier(&self, config: &Config) -> Option<ModelIx> {
+        let confidence = self.confidence.filter(|c| c.of != Judge::Classifier)?;
+        let predicting = &config.policy(self.route, self.stage).predicting;
+        predicting.classifier.filter(|_| confidence.value < predicting.confidence)
     }
 }

@@ -19,14 +19,17 @@ pub(super) fn run(file: &Path) -> Result<(), Failure> {
     };
     let warnings = &parsed.warnings;
     let lines = warnings.iter().map(|w| format!("{shown}:{}: warning: {}: {}\n", w.line, w.path, w.message));
-    let lines: String = lines.collect();
+    let mut lines: String = lines.collect();
     let models = parsed.config.registry.model_ixs().len();
-    let count = warnings.len();
+    let mut count = warnings.len();
     if let Some(refusal) = listen_refusal(&parsed.config) {
         return Err(vec![format!("{shown}: server.listen: {refusal}")]);
     }
-    Snapshot::build(parsed.config, None)
+    let snapshot = Snapshot::build(parsed.config, None)
         .map_err(|errors| errors.iter().map(|e| format!("{shown}: {e}")).collect::<Failure>())?;
+    let of_files = &snapshot.predictors.warnings;
+    count += of_files.len();
+    lines.extend(of_files.iter().map(|w| format!("{shown}:{}: warning: {}: {}\n", w.line, w.path, w.message)));
     print(&format!("{lines}{shown}: ok ({models} models, {count} warnings)\n"))
 }
 

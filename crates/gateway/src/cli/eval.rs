@@ -5,14 +5,15 @@ use super::{Failure, print, train};
 use clap::Args;
 use std::fmt::Write;
 use std::path::PathBuf;
-use waypost_learn::eval::{self, Metrics, Predictions, Report, write_predictions};
+use waypost_learn::eval::{self, Efficiency, Metrics, Predictions, Report, Spread, write_predictions};
 use waypost_learn::outcome::Row;
 use waypost_learn::predictor::Predictor;
+use waypost_learn::rng::Rng;
 use waypost_learn::train::Sample;
 
 /// What `waypost eval` was asked for.
 #[derive(Debug, Args)]
-pub struct EvalArgs {
+pub(super) struct EvalArgs {
     /// The model file that `waypost train` wrote
     #[arg(long, value_name = "MODEL")]
     model: PathBuf,
@@ -45,7 +46,7 @@ pub struct EvalArgs {
 }
 
 /// Evaluates and prints.
-pub fn run(args: &EvalArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let file = std::fs::read(&args.model).map_err(|e| vec![format!("{}: {e}", args.model.display())])?;
     let predictor = Predictor::read(&file).map_err(|e| vec![format!("{}: {e}", args.model.display())])?;
     let samples = outcomes::read(&args.data)?;
@@ -61,9 +62,13 @@ pub fn run(args: &EvalArgs) -> Result<(), Failure> {
     let settings =
         eval::Settings { resamples: args.resamples, seed: args.seed, threads: outcomes::threads(), pair: None };
     let dev = dev.as_ref().map(|(rows, predictions)| (rows.as_slice(), predictions));
-    let report = eval::evaluate(&rows(&samples), &sets, dev, &settings).map_err(|e| vec![e.to_string()])?;
+    let mut report = eval::evaluate(&rows(&samples), &sets, dev, &settings).map_err(|e| vec![e.to_string()])?;
+    if args.html.is_some() && !args.train_data.is_empty() {
+        report.figures.efficiency = Some(efficiency(args, &predictor, &samples, &settings)?);
+    }
     if let Some(path) = &args.html {
-        let page = eval::html::page(&report, "What routing is worth", &[]);
+        let title = format!("Routing with {}", args.model.display());
+        let page = eval::html::page(&report, &title, &predictor.summary.notes);
         std::fs::write(path, page).map_err(|e| vec![format!("{}: {e}", path.display())])?;
     }
     if args.json {
@@ -80,10 +85,42 @@ fn retrained(args: &EvalArgs, predictor: &Predictor, samples: &[Sample]) -> Resu
     let training = outcomes::read(&data)?;
     (1..seeds)
         .map(|ix| {
-            let trained = train::learn(&training, &data, predictor.summary.seed.wrapping_add(ix))?;
+            let trained = train::learn(&training, &data, predictor.summary.seed.wrapping_add(ix), None)?;
             Ok(trained.predictor.predictions(samples))
         })
         .collect()
+}
+
+/// What fewer training rows would have given: a tenth, a quarter, a half and all of them, three trainings each.
+fn efficiency(
+    args: &EvalArgs,
+    predictor: &Predictor,
+    samples: &[Sample],
+    settings: &eval::Settings,
+) -> Result<Efficiency, Failure> {
+    let data = args.data.with(&args.train_data);
+    let training = outcomes::read(&data)?;
+    let settings = eval::Settings { resamples: 0, ..settings.clone() };
+    let metric = if predictor.models().len() == 2 { "apgr" } else { "hgr" };
+    let mut points = Vec::new();
+    for share in [0.1, 0.25, 0.5, 1.0] {
+        let count = (training.len() as f64 * share) as usize;
+        let mut values = Vec::new();
+        for seed in 0..3 {
+            let mut part = training.clone();
+            Rng::new(seed).shuffle(&mut part);
+            // A part that is too small to train on has no point.
+            let Ok(trained) = train::learn(&part[..count], &data, seed, None) else { continue };
+            let predicted = trained.predictor.predictions(samples);
+            let report =
+                eval::evaluate(&rows(samples), &[predicted], None, &settings).map_err(|e| vec![e.to_string()])?;
+            values.extend(report.metrics.named().iter().find(|(name, _)| *name == metric).and_then(|(_, v)| **v));
+        }
+        if let Some(spread) = Spread::of(values) {
+            points.push((count, spread.mean, spread.min, spread.max));
+        }
+    }
+    Ok(Efficiency { metric: metric.to_owned(), points })
 }
 
 fn rows(samples: &[Sample]) -> Vec<Row> {
@@ -113,7 +150,9 @@ fn table(report: &Report) -> String {
     out.push('\n');
     for (ix, (name, value)) in report.metrics.named().into_iter().enumerate() {
         let Some(value) = value else { continue };
-        let interval = report.intervals.named()[ix].1.map_or(String::new(), |[low, high]| format!("{} to {}", number(low), number(high)));
+        let interval = report.intervals.named()[ix]
+            .1
+            .map_or(String::new(), |[low, high]| format!("{} to {}", number(low), number(high)));
         let _ = write!(out, "{name:10} {:>9} {interval:>19}", number(*value));
         for (_, control) in &controls {
             let of = |metrics: &Metrics<Option<f64>>| metrics.named()[ix].1.map_or("-".to_owned(), number);

@@ -259,6 +259,7 @@ mod tests {
             duration_us: 1_100_000,
             cost: attempts.iter().filter_map(|a| a.cost).fold(NanoUsd::ZERO, |sum, c| sum + c),
             baseline_cost: (outcome == RequestOutcome::Ok).then_some(NanoUsd(40_000_000)),
+            propensity: Some(1.0),
             tags: vec![("surface".into(), tag.into())],
             attempts,
             decision: None,

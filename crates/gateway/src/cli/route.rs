@@ -2,7 +2,6 @@
 
 use super::{ConfigArg, Failure, file, pretty, print};
 use crate::clock::Clock;
-use crate::error::Error;
 use crate::proxy;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Call, Outgoing, Pool, Target};
@@ -17,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use waypost_core::registry::Dialect;
-use waypost_core::route::explain;
 use waypost_core::units::{RequestId, Secret};
 
 /// What to explain.
@@ -133,10 +131,9 @@ fn local(config: &ConfigArg, body: Bytes) -> Result<Value, Failure> {
     let snapshot = Arc::new(Snapshot::build(config, None)?);
     let prepared = proxy::prepare(snapshot, (proxy::Call::Chat, Dialect::OpenAi), None, HeaderMap::new(), body)
         .map_err(|e| vec![e.message])?;
-    let decision = prepared.decide(&Clock::default(), None, RequestId(0)).decision;
-    let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
+    let decided = prepared.decide(&Clock::default(), None, RequestId(0));
+    let mut explained = prepared.explain(&decided);
     explained.state = Some("cold");
-    explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
     Ok(json!(explained))
 }
 
@@ -163,6 +160,25 @@ fn remote(url: &str, key: Option<&str>, body: Bytes) -> Result<Value, Failure> {
             _ => Ok(value),
         }
     })
+}
+
+/// A line on what was predicted of a candidate; empty where nothing was.
+fn predicted(p: &Value) -> String {
+    let Some(quality) = p["quality"].as_f64() else { return String::new() };
+    let n = |v: &Value| v.as_f64().unwrap_or(0.0);
+    let mut line = format!(
+        "     P(good) {quality:.2} ({:.2} to {:.2}), {:.2} before the text was read",
+        n(&p["low"]),
+        n(&p["high"]),
+        n(&p["prior"])
+    );
+    let parts = ["labels", "linear", "words", "trees"].iter().filter(|part| n(&p["moved"][**part]) != 0.0);
+    let moved: Vec<String> = parts.map(|part| format!("{part} {:+.3}", n(&p["moved"][*part]))).collect();
+    if !moved.is_empty() {
+        // Writing to a string does not fail.
+        let _ = write!(line, "; moved by {}", moved.join(", "));
+    }
+    line + "\n"
 }
 
 /// For people: who decided, the candidates in order, the exclusions with their reasons.
@@ -196,6 +212,7 @@ fn text(e: &Value) -> String {
         let cost = c["cost_usd"].as_f64().map_or("price unknown".to_owned(), |usd| format!("${usd:.6}"));
         let quality = c["quality"].as_f64().map_or("unknown".to_owned(), |q| format!("{q:.2}"));
         let mark = if c["degraded"] == true { ", emergency" } else { "" };
+        let predicted = predicted(&c["predicted"]);
         let _ = writeln!(
             out,
             "{:>3}. {:<32} {:<14} {cost:>14} {:>7.0} ms  quality {quality}  score {:.4}{mark}",
@@ -205,6 +222,7 @@ fn text(e: &Value) -> String {
             c["latency_ms"].as_f64().unwrap_or(0.0),
             c["score"].as_f64().unwrap_or(0.0)
         );
+        out.push_str(&predicted);
     }
     for x in e["excluded"].as_array().into_iter().flatten() {
         let _ = writeln!(out, "  -  {:<32} {}: {}", s(&x["model"]), s(&x["reason"]), s(&x["detail"]));

@@ -8,11 +8,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use waypost_learn::predictor::Summary;
-use waypost_learn::train::{Options, Sample, Step, Trained, train};
+use waypost_learn::train::{Options, Sample, Step, Trained, Wanted, train, train_with_promise};
 
 /// What `waypost train` was asked for.
 #[derive(Debug, Args)]
-pub struct TrainArgs {
+pub(super) struct TrainArgs {
     #[command(flatten)]
     data: DataArgs,
     /// Where the model file goes
@@ -21,15 +21,29 @@ pub struct TrainArgs {
     /// The same seed gives the same file
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Promise that routing loses at most this much mean score against --reference
+    #[arg(long, value_name = "SCORE", requires = "reference")]
+    max_quality_loss: Option<f64>,
+    /// How sure the promise is to be
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    confidence: f64,
+    /// The model that the promise measures against
+    #[arg(long, value_name = "MODEL", requires = "max_quality_loss")]
+    reference: Option<String>,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
 }
 
 /// Trains and writes.
-pub fn run(args: &TrainArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let samples = outcomes::read(&args.data)?;
-    let trained = learn(&samples, &args.data, args.seed)?;
+    let wanted = args.max_quality_loss.zip(args.reference.clone()).map(|(max_quality_loss, reference)| Wanted {
+        reference,
+        max_quality_loss,
+        confidence: args.confidence,
+    });
+    let trained = learn(&samples, &args.data, args.seed, wanted.as_ref())?;
     write_atomically(&args.out, &trained.predictor.write())?;
     let summary = &trained.predictor.summary;
     if args.json {
@@ -40,9 +54,16 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
 }
 
 /// Trains with a progress bar.
-pub(super) fn learn(samples: &[Sample], data: &DataArgs, seed: u64) -> Result<Trained, Failure> {
+pub(super) fn learn(
+    samples: &[Sample],
+    data: &DataArgs,
+    seed: u64,
+    wanted: Option<&Wanted>,
+) -> Result<Trained, Failure> {
     let bar = ProgressBar::new(3);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed}").unwrap_or(ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {elapsed}").unwrap_or(ProgressStyle::default_bar()),
+    );
     bar.enable_steady_tick(Duration::from_millis(200));
     let progress = |step: Step| {
         let (done, message) = match step {
@@ -54,7 +75,13 @@ pub(super) fn learn(samples: &[Sample], data: &DataArgs, seed: u64) -> Result<Tr
         bar.set_message(message);
     };
     let options = Options { seed, route_key: data.route_key(), threads: outcomes::threads(), ..Options::default() };
-    let trained = train(samples, options, &progress).map_err(|e| vec![e.to_string()]);
+    let trained = match wanted {
+        None => train(samples, options, &progress).map_err(|e| vec![e.to_string()]),
+        Some(wanted) => {
+            let promised = train_with_promise(samples, wanted, options, &progress);
+            promised.map(|(trained, _)| trained).map_err(|e| vec![e.to_string()])
+        }
+    };
     bar.finish_and_clear();
     trained
 }

@@ -3,10 +3,12 @@
 
 mod attempt;
 mod cached;
+mod classify;
 mod count;
 mod give_up;
 mod lesson;
 mod outgoing;
+mod predicted;
 mod prepare;
 mod reply;
 mod reserve;
@@ -22,12 +24,15 @@ use crate::admission::Permit;
 use crate::app::State;
 use crate::cache::Found;
 use crate::clock::Clock;
+use crate::error::Error;
 use crate::gate::{Gate, Refused, Scopes};
 use crate::live::LiveView;
+use crate::predict::Predictions;
 use crate::store::{RequestOutcome, RequestRecord};
 use crate::upstream::Pool;
 use attempt::{Answer, Brought, Exchange};
 use cached::Recorder;
+use classify::About;
 use outgoing::Unsayable;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -39,7 +44,7 @@ use waypost_core::gate::Exceeded;
 use waypost_core::health::Ticket;
 use waypost_core::policy::Translation;
 use waypost_core::registry::EndpointIx;
-use waypost_core::route::{Ask, Candidate, Decision, decide};
+use waypost_core::route::{Ask, Candidate, Decision, Explanation, decide, explain};
 use waypost_core::units::{Instant, RequestId, Rng};
 
 /// One request, read and prepared, to its answer.
@@ -48,23 +53,41 @@ pub async fn answer(
     pool: &Arc<Pool>,
     id: RequestId,
     arrival: Instant,
-    prepared: Prepared,
+    mut prepared: Prepared,
 ) -> Reply {
     let execution = &prepared.snapshot.config.execution;
     let total = prepared.hints.deadline.map_or(execution.total_timeout, |d| d.min(execution.total_timeout));
     let deadline = arrival + total;
     let server = &prepared.snapshot.config.server;
+    let (max_concurrency, max_queue) = (server.max_concurrency, server.max_queue);
     let class = prepared.profile.class;
+    // Asked at most once, however often the request is decided.
+    let (mut asked, mut aside) = (None, None);
     loop {
         let timer = state.clock.timer(deadline);
-        let permit = match state.admission.enter(class, server.max_concurrency, server.max_queue, timer).await {
+        let permit = match state.admission.enter(class, max_concurrency, max_queue, timer).await {
             Ok(permit) => permit,
             Err(e) => return Reply::error(id, prepared.client, None, e),
         };
-        let Decided { decision, mut rng, scopes } = prepared.decide(&state.clock, Some(&state.gate), id);
+        let mut decided = prepared.decide(&state.clock, Some(&state.gate), id);
+        let doubt = decided.decision.classifier(&prepared.snapshot.config);
+        if let Some(classifier) = doubt.filter(|_| asked.is_none()) {
+            let about = About { state, pool, id, arrival, deadline, prepared: &prepared, decided: &decided };
+            let answer = about.ask(classifier).await;
+            (asked, aside) = (Some(answer.told.err()), answer.attempt);
+            if let Ok(verdict) = answer.told {
+                prepared.believe(verdict);
+                decided = prepared.decide(&state.clock, Some(&state.gate), id);
+            }
+        }
+        if let Some(Some(why)) = asked {
+            decided.decision.reason += &format!("; {why}");
+        }
+        let Decided { decision, mut rng, scopes, predictions } = decided;
         let record = record(&prepared, &decision, id);
         let (snapshot, who) = (prepared.snapshot.clone(), (prepared.client, prepared.profile.clone()));
-        let account = Account::open(state.clone(), snapshot, decision, who, arrival, record);
+        let mut account = Account::open(state.clone(), snapshot, decision, who, arrival, record);
+        (account.predictions, account.aside) = (predictions, aside.take());
         let strict = account.decision.translation == Translation::Strict;
         let run = Run { state, pool, id, prepared: &prepared, deadline, strict, canonical: OnceLock::new() };
         // Whoever waits for room gives up the place meanwhile, and is decided anew.
@@ -72,9 +95,11 @@ pub async fn answer(
             Ended::Answered(reply) => return reply,
             Ended::NoRoom(mut account, exceeded) => {
                 account.admitted = None;
+                aside = account.aside.take();
                 if reserve::wait_for_room(state, &exceeded, deadline).await {
                     account.abandon();
                 } else {
+                    account.aside = aside.take();
                     return give_up::no_room(id, *account, Refused::Exceeded(exceeded), state.gate.now());
                 }
             }
@@ -97,6 +122,8 @@ pub struct Decided {
     pub rng: Rng,
     /// The limited scopes that deciding met.
     pub(crate) scopes: Option<Scopes>,
+    /// What was predicted, where a policy asked.
+    pub predictions: Option<Predictions>,
 }
 
 impl Prepared {
@@ -114,13 +141,28 @@ impl Prepared {
             headers: &|visit| self.each_header(visit),
             exact_tokens: &|tokenizer| waypost_core::tokens::count_chat(&self.body, &self.scan, tokenizer),
         };
-        let live = LiveView::new(&self.snapshot, now.instant);
+        let predict = |place| self.predict(place);
+        let live = LiveView::new(&self.snapshot, now.instant).predicting(&predict);
         let live = match gate {
             Some(gate) => live.gated(gate, self.key.as_deref(), &self.tags),
             None => live,
         };
         let decision = decide(config, &ask, &live, now, &mut rng);
-        Decided { decision, rng, scopes: live.into_scopes() }
+        let (scopes, predictions) = live.into_found();
+        Decided { decision, rng, scopes, predictions }
+    }
+}
+
+impl Prepared {
+    /// Explains a decision on this request, with what moved each prediction and the error that the call would give.
+    pub fn explain<'d>(&'d self, decided: &'d Decided) -> Explanation<'d> {
+        let decision = &decided.decision;
+        let mut explained = explain(&self.snapshot.config, &self.profile, decision);
+        if let (Some(predictions), Some(features)) = (&decided.predictions, self.features()) {
+            explained.add_moved(predictions.moved(features));
+        }
+        explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
+        explained
     }
 }
 
@@ -341,6 +383,7 @@ fn record(prepared: &Prepared, decision: &Decision, id: RequestId) -> RequestRec
         duration_us: 0,
         cost: waypost_core::units::NanoUsd::ZERO,
         baseline_cost: None,
+        propensity: decision.propensity,
         tags: prepared.tags.clone(),
         attempts: Vec::new(),
         decision: None,

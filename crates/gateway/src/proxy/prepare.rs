@@ -12,6 +12,7 @@ use waypost_core::profile::{self, Declared, Profile};
 use waypost_core::registry::Dialect;
 use waypost_core::scan::{Scan, ScanError, scan_chat, scan_embeddings, scan_messages, scan_responses};
 use waypost_core::sensitive;
+use waypost_learn::features::Features;
 
 /// What a client calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Prepared {
     pub model: String,
     /// Input tokens by each public tokenizer, counted where they decide.
     pub(super) exact: [OnceLock<u32>; 2],
+    /// Features of the last user turn, once a predictor or a classifier asked; `None`: it has no text.
+    pub(super) features: OnceLock<Option<Box<Features>>>,
     /// The request's headers; expressions see those that hold no credential.
     pub(super) headers: HeaderMap,
 }
@@ -82,7 +85,8 @@ pub fn prepare(
     let class = hints.class.or_else(|| policy_class(&snapshot, &model, &hints));
     let profile = profile::profile(&body, &scan, Declared { class, sensitive });
     let exact = Default::default();
-    Ok(Prepared { call, client, snapshot, key, body, scan, profile, hints, tags, model, exact, headers })
+    let features = OnceLock::new();
+    Ok(Prepared { call, client, snapshot, key, body, scan, profile, hints, tags, model, exact, features, headers })
 }
 
 impl Prepared {

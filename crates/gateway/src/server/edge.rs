@@ -16,7 +16,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use waypost_core::config::Key;
 use waypost_core::registry::{Dialect, ModelIx, Status};
-use waypost_core::route::explain;
 use waypost_core::units::RequestId;
 
 /// A JSON answer.
@@ -152,19 +151,17 @@ pub(super) async fn route(
     let (head, body) = request.into_parts();
     let body = read::whole(body, snapshot.config.server.body_limit).await.map_err(|e| (e, None))?;
     let prepared = prepare(snapshot, (Call::Chat, Dialect::OpenAi), key, head.headers, body).map_err(|e| (e, None))?;
-    let mut decision = prepared.decide(&state.clock, Some(&state.gate), id).decision;
+    let mut decided = prepared.decide(&state.clock, Some(&state.gate), id);
     let (view, config) = (state.gate.view(), &prepared.snapshot.config);
-    let mut scopes = view.find(&prepared.belongs(decision.place())).cells;
+    let mut scopes = view.find(&prepared.belongs(decided.decision.place())).cells;
     scopes.extend(config.registry.model_ixs().filter_map(|ix| view.model(config, ix).cloned()));
     drop(view);
     if !scopes.is_empty() {
         // What budgets leave is only known of those that were asked about lately.
         state.gate.refresh(&scopes, Duration::from_millis(500)).await;
-        decision = prepared.decide(&state.clock, Some(&state.gate), id).decision;
+        decided = prepared.decide(&state.clock, Some(&state.gate), id);
     }
-    let mut explained = explain(&prepared.snapshot.config, &prepared.profile, &decision);
-    explained.error = decision.refusal.clone().map(|refusal| Error::from(refusal).openai_value());
-    Ok(reply(StatusCode::OK, &json!(explained)))
+    Ok(reply(StatusCode::OK, &json!(prepared.explain(&decided))))
 }
 
 /// How many input tokens a request of Anthropic's dialect has; calls no model and records nothing.

@@ -76,6 +76,9 @@ pub struct RequestRecord {
     pub cost: NanoUsd,
     /// What the same usage would have cost at the best single model (by configured quality); `None`: price unknown.
     pub baseline_cost: Option<NanoUsd>,
+    /// The probability with which the policy put its first choice first; `None`: no policy chose, or a version wrote the
+    /// record that did not know.
+    pub propensity: Option<f64>,
     /// Tags of the request and its key, `k=v`.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// Every upstream try, in order.
@@ -119,6 +122,16 @@ fn stored(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
+/// The outcome of a classifier's call that told task and difficulty.
+pub const CLASSIFIED: &str = "classified";
+/// The outcome of one that did not.
+pub const NOT_CLASSIFIED: &str = "not_classified";
+
+/// Whether an attempt with this outcome was no attempt to answer: where it went, nothing was moved from.
+fn is_aside(outcome: &str) -> bool {
+    outcome == CLASSIFIED || outcome == NOT_CLASSIFIED
+}
+
 /// One upstream try.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
@@ -128,7 +141,8 @@ pub struct AttemptRecord {
     pub provider: Arc<str>,
     /// Model's name at the provider.
     pub endpoint: Arc<str>,
-    /// `ok` or the kind of failure (`timeout`, `http_500`, `connect`, `empty`, `cut`, `cancelled`, …).
+    /// `ok` or the kind of failure (`timeout`, `http_500`, `connect`, `empty`, `cut`, `cancelled`, …); [`CLASSIFIED`] or
+    /// [`NOT_CLASSIFIED`] for a classifier's call, which comes before the attempts to answer.
     pub outcome: &'static str,
     /// Upstream HTTP status; 0: none came.
     pub status: u16,

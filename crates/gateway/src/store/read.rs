@@ -69,6 +69,8 @@ pub struct StoredRequest {
     pub cost_nano_usd: i64,
     /// What it would have cost at the best single model, nano-US-dollars.
     pub baseline_nano_usd: Option<i64>,
+    /// The probability with which the policy put its first choice first; `None`: no policy chose, or it was not kept.
+    pub propensity: Option<f64>,
     /// Tags in their order.
     pub tags: Vec<(String, String)>,
     /// Every upstream try, in order; empty in [`Reader::recent`].

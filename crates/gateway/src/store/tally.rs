@@ -51,7 +51,7 @@ pub(super) enum Outcome {
 impl Outcome {
     pub(super) fn from_name(name: &str) -> Self {
         match name {
-            "ok" => Self::Ok,
+            "ok" | super::CLASSIFIED => Self::Ok,
             "cancelled" => Self::Cancelled,
             "refused" => Self::Refused,
             _ => Self::Error,

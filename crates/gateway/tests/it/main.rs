@@ -17,5 +17,6 @@ mod google;
 mod harness;
 mod listener;
 mod pacing;
+mod predicting;
 mod streams;
 mod upstream;

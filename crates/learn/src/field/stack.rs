@@ -52,6 +52,9 @@ impl Stack {
     }
 
     pub(super) fn solve(&self, prior: &[f32], folds: usize) -> Solved {
+        if self.heads == 0 {
+            return Solved { unseen: prior.to_vec(), mixes: Vec::new(), weights: Vec::new() };
+        }
         let directions = self.directions();
         let groups = directions.len();
         let turned: Vec<Vec<f64>> = self.rows.iter().map(|row| self.turn(row, &directions)).collect();
@@ -83,7 +86,7 @@ impl Stack {
                 mix.transpose().iter().map(|v| *v as f32).collect()
             })
             .collect();
-        let weights = weights.chunks(groups.max(1)).map(|w| w.iter().map(|v| *v as f32).collect()).collect();
+        let weights = weights.chunks(groups).map(|w| w.iter().map(|v| *v as f32).collect()).collect();
         Solved { unseen, mixes, weights }
     }
 
@@ -184,7 +187,7 @@ impl Moments {
     /// Non-negative least squares by coordinate descent, towards equal weights.
     fn solve(&self) -> Vec<f64> {
         let width = self.with_truth.len();
-        let start = 1.0 / self.heads.max(1) as f64;
+        let start = 1.0 / self.heads as f64;
         let pull = self.noise() / (BELIEF * BELIEF);
         let mut w = vec![start; width];
         for _ in 0..300 {

@@ -191,10 +191,10 @@ struct Bin {
 impl Bin {
     fn add(&mut self, few: &[f32; SKETCH]) {
         self.rows += 1.0;
-        for k in 0..SKETCH {
-            let known = !few[k].is_nan();
-            self.sum[k] += if known { few[k] } else { 0.0 };
-            self.known[k] += f32::from(u8::from(known));
+        for ((sum, known), value) in self.sum.iter_mut().zip(&mut self.known).zip(few) {
+            let there = !value.is_nan();
+            *sum += if there { *value } else { 0.0 };
+            *known += f32::from(u8::from(there));
         }
     }
 

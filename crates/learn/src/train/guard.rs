@@ -59,10 +59,8 @@ pub(super) fn check(samples: &[Sample]) -> Result<Data, TrainError> {
         return Err(TrainError::OneClass { score: first });
     }
     if kept.len() < ROWS_FOR_TEXT {
-        notes.push(format!(
-            "{} rows give priors only; from {ROWS_FOR_TEXT} on the text of a prompt counts",
-            kept.len()
-        ));
+        notes
+            .push(format!("{} rows give priors only; from {ROWS_FOR_TEXT} on the text of a prompt counts", kept.len()));
     }
     Ok(Data { samples: kept, models, score, notes })
 }
@@ -124,7 +122,8 @@ fn claim(report: &Report, belief: f32, notes: &mut Vec<String>) {
         },
     };
     let [low, high] = interval.unwrap_or([f64::NAN, f64::NAN]);
-    let said = format!("cross-validated {name} {value:.3} ({low:.3} to {high:.3}; {chance} is what no text at all gives)");
+    let said =
+        format!("cross-validated {name} {value:.3} ({low:.3} to {high:.3}; {chance} is what no text at all gives)");
     notes.push(if low > chance {
         said
     } else {
@@ -142,7 +141,8 @@ pub(super) fn half_widths(unseen: &[f32], targets: &Targets) -> Vec<[f32; 10]> {
     (0..models)
         .map(|m| {
             let (mut count, mut off, mut square) = ([0f64; 10], [0f64; 10], [0f64; 10]);
-            for (said, truth) in unseen.iter().zip(&targets.values).skip(m).step_by(models).filter(|(_, t)| !t.is_nan()) {
+            for (said, truth) in unseen.iter().zip(&targets.values).skip(m).step_by(models).filter(|(_, t)| !t.is_nan())
+            {
                 let (ix, error) = (class(*said), f64::from(truth - said));
                 count[ix] += 1.0;
                 off[ix] += error;

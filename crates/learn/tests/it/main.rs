@@ -2,3 +2,4 @@
 
 mod evaluating;
 mod text;
+mod training;

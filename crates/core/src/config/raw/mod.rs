@@ -14,8 +14,8 @@ pub(super) use gate::{GateKeys, LimitKeys, OnExhausted, OnStoreLoss, Threshold};
 pub(super) use learning::Learning;
 pub(super) use models::{Capability, Model, Status};
 pub(super) use policies::{
-    CacheKeys, Class, Compliance, Peak, PolicyKeys, Route, Share, Stage, StrategyKeys, StrategyName, Surface,
-    Translation, WeightKeys,
+    CacheKeys, Class, Compliance, Peak, PolicyKeys, PredictorKeys, Route, Share, Stage, StrategyKeys, StrategyName,
+    Surface, Translation, WeightKeys,
 };
 pub(super) use providers::{Dialect, Provider, Simulated, Timeouts};
 use server::Key;
@@ -87,10 +87,10 @@ pub(super) struct Config {
     /// process that died had leased counts as spent until then. Default `10s`.
     pub(super) lease_ttl: Option<Checked<LeaseTtl>>,
     /// What is kept of answered requests so that predictors can be trained on them: features of their prompts, outcomes,
-    /// tokens, cost; no text. Default: kept where this section is there.
+    /// tokens, cost; no text. Default: kept where this section is there, or a predictor.
     pub(super) learning: Option<Learning>,
-    /// The learned quality predictor.
-    pub(super) predictor: Option<Later>,
+    /// Predicted quality, the classifier and exploration: what every route, every stage and `auto` begin with.
+    pub(super) predictor: PredictorKeys,
 }
 
 impl Config {

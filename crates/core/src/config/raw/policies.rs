@@ -1,6 +1,6 @@
 //! Keys of routes, stages, surfaces, compliance and peak hours.
 
-use super::{Later, List, Unit, by_task};
+use super::{List, Unit, by_task};
 use crate::config::value::{Checked, Pause, Size};
 use crate::expr::Expr;
 use indexmap::IndexMap;
@@ -48,8 +48,29 @@ pub(in crate::config) struct PolicyKeys {
     /// For `value`: λ moves so that the dollar budgets that apply last their windows, and never below a floor of quality.
     /// Default `false`.
     pub(in crate::config) pacing: Option<bool>,
-    /// The learned quality predictor.
-    pub(in crate::config) predictor: Option<Later>,
+    /// Predicted quality, the classifier and exploration, key by key over the top level's `predictor`.
+    pub(in crate::config) predictor: PredictorKeys,
+}
+
+/// The learned predictor, what is asked where it is not sure, and exploration.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(in crate::config) struct PredictorKeys {
+    /// Model file that `waypost train` wrote (a relative path is from the working directory), or `none`. Models that it
+    /// does not know keep their configured quality. Read again on each reload. Default: that of the top level, else none.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(in crate::config) model: Option<String>,
+    /// Confidence, 0 to 1, below which the `classifier` is asked. It is how sure the predictor is that the first choice
+    /// is better than the second, by their intervals; without predictions, how sure the rules are of the task. Default
+    /// 0.5.
+    pub(in crate::config) confidence: Option<Unit>,
+    /// Model that is asked for a request's task and difficulty where the confidence is low and every limit has room for
+    /// it, or `none`. Default: that of the top level, else none.
+    #[schemars(length(min = 1, max = 200))]
+    pub(in crate::config) classifier: Option<String>,
+    /// Share of requests, 0 to 1, whose first choice is drawn evenly from all candidates that meet every constraint and
+    /// floor. Default 0.
+    pub(in crate::config) epsilon: Option<Unit>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

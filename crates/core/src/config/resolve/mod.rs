@@ -6,6 +6,7 @@ mod gate;
 mod keys;
 mod models;
 mod policies;
+mod predictor;
 mod providers;
 mod server;
 
@@ -13,7 +14,7 @@ pub(super) use gate::limits;
 
 use super::check::{Checked, MAX_ERRORS, suggestion};
 use super::tree::{Node, Value};
-use super::{Config, Path, Storage, raw};
+use super::{Config, Path, PredictorFile, Storage, raw};
 use crate::catalogue;
 use crate::registry::{ModelIx, ProviderIx, Registry};
 use indexmap::IndexSet;
@@ -46,6 +47,7 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
         models: raw.models.keys().enumerate().map(|(i, name)| (name.clone(), ModelIx(i as u16))).collect(),
         providers: raw.providers.keys().enumerate().map(|(i, name)| (name.clone(), ProviderIx(i as u16))).collect(),
         tags: IndexSet::new(),
+        predictors: Vec::new(),
         errors: Vec::new(),
         warnings: Vec::new(),
     };
@@ -55,9 +57,10 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
     let (models, endpoints) = r.models(&providers);
     r.tags = models.iter().flat_map(|m| m.tags.iter().cloned()).collect();
     let surfaces = r.surfaces();
-    let auto = r.auto(&models);
-    let stages = r.stages(&models, &auto);
-    let routes = r.routes(&models);
+    let usual = r.usual_policy(&models);
+    let auto = r.auto(&models, &usual);
+    let stages = r.stages(&models, &auto, &usual);
+    let routes = r.routes(&models, &usual);
     let compliance = r.compliance();
     let peak = r.peak();
     let fallback_model =
@@ -68,6 +71,7 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
     let keys = r.keys(&gate, &registry, &time_zone);
     r.warn_of_prices(&gate, &keys, &registry);
     let (leases, lease_ttl) = r.leases();
+    let learning = server::learning(raw.learning.as_ref(), !r.predictors.is_empty());
     let config = Config {
         server,
         storage: raw.storage.as_ref().map_or_else(|| Storage::Sqlite("waypost.db".into()), |s| s.0.clone()),
@@ -85,8 +89,9 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
         peak,
         auto,
         fallback_model,
+        predictors: r.predictors,
         telemetry: server::telemetry(&raw.telemetry),
-        learning: server::learning(raw.learning.as_ref()),
+        learning,
         default_max_output_tokens: raw.default_max_output_tokens.unwrap_or(4096),
     };
     Resolved { config, errors: r.errors, warnings: r.warnings }
@@ -131,6 +136,8 @@ struct Resolver<'a> {
     providers: HashMap<String, ProviderIx>,
     /// Tags that some model carries, in file order.
     tags: IndexSet<Arc<str>>,
+    /// Model files, each once.
+    predictors: Vec<PredictorFile>,
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
 }

@@ -5,7 +5,8 @@ use crate::config::check::suggestion;
 use crate::config::{Path, raw};
 use crate::expr::{Expr, VARIABLES};
 use crate::policy::{
-    CachePolicy, Compliance, Lambda, PeakRule, Policy, Route, Stage, Strategy, Surface, Translation, Weights,
+    CachePolicy, Compliance, Lambda, PeakRule, Policy, Predicting, Route, Stage, Strategy, Surface, Translation,
+    Weights,
 };
 use crate::profile::{Class, Task};
 use crate::registry::{Model, ModelIx};
@@ -13,35 +14,42 @@ use crate::units::NanoUsd;
 use std::sync::Arc;
 
 impl Resolver<'_> {
-    pub(super) fn auto(&mut self, models: &[Model]) -> Policy {
-        self.policy(&Path::root().key("auto"), &self.raw.auto, Policy::default(), models)
+    /// What every policy begins with: the top level's `predictor`.
+    pub(super) fn usual_policy(&mut self, models: &[Model]) -> Policy {
+        let raw = &self.raw.predictor;
+        let predicting = self.predicting(&Path::root().key("predictor"), raw, Predicting::default(), models);
+        Policy { predicting, ..Policy::default() }
     }
 
-    pub(super) fn routes(&mut self, models: &[Model]) -> Vec<Route> {
+    pub(super) fn auto(&mut self, models: &[Model], usual: &Policy) -> Policy {
+        self.policy(&Path::root().key("auto"), &self.raw.auto, usual.clone(), models)
+    }
+
+    pub(super) fn routes(&mut self, models: &[Model], usual: &Policy) -> Vec<Route> {
         let mut routes = Vec::new();
         for (name, raw) in &self.raw.routes {
             let at = Path::root().key("routes").key(name);
             routes.push(Route {
                 name: name.as_str().into(),
                 matches: raw.matches.as_ref().map(|m| self.expression(&at.key("match"), &m.0, VARIABLES)),
-                policy: self.policy(&at, &raw.policy, Policy::default(), models),
+                policy: self.policy(&at, &raw.policy, usual.clone(), models),
                 surface: raw.surface.as_ref().and_then(|s| self.surface(&at.key("surface"), s)),
             });
         }
         routes
     }
 
-    pub(super) fn stages(&mut self, models: &[Model], auto: &Policy) -> Vec<Stage> {
-        let usual = raw::Stage::default();
+    pub(super) fn stages(&mut self, models: &[Model], auto: &Policy, usual: &Policy) -> Vec<Stage> {
+        let empty = raw::Stage::default();
         let mut stages = Vec::new();
         for (name, raw) in &self.raw.stages {
-            let raw = raw.as_ref().unwrap_or(&usual);
+            let raw = raw.as_ref().unwrap_or(&empty);
             let at = Path::root().key("stages").key(name);
             if raw.model.is_some() && (raw.policy.candidates.is_some() || raw.policy.strategy.strategy.is_some()) {
                 self.warn(&at, "with a `model` of its own, `strategy` and `candidates` have no effect");
             }
             // Without a model the stage is `auto` with its own keys on top.
-            let base = if raw.model.is_some() { Policy::default() } else { auto.clone() };
+            let base = if raw.model.is_some() { usual.clone() } else { auto.clone() };
             stages.push(Stage {
                 name: name.as_str().into(),
                 model: raw.model.as_ref().and_then(|m| self.model(&at.key("model"), m)),
@@ -159,6 +167,7 @@ impl Resolver<'_> {
             translation: raw.translation.map_or(base.translation, translation),
             cache: raw.cache.map_or(base.cache, cache),
             pacing: raw.pacing.unwrap_or(base.pacing) && is_value,
+            predicting: self.predicting(&at.key("predictor"), &raw.predictor, base.predicting, models),
         }
     }
 

@@ -41,7 +41,10 @@ fn it_has_the_fields_of_the_interface() {
         r.profile.input_tokens = 812;
     });
     let (_, json) = explained(&w, &r);
-    assert_eq!(keys(&json), ["level", "route", "stage", "strategy", "reason", "profile", "candidates", "excluded"]);
+    assert_eq!(
+        keys(&json),
+        ["level", "route", "stage", "strategy", "reason", "profile", "propensity", "candidates", "excluded"]
+    );
     let profile = json!({"input_tokens": 812, "expected_output_tokens": 300, "task": "qa", "confidence": 0.0, "complexity": 0.4,
         "modalities": ["text", "image"], "messages": 1, "tools": 2, "structured_output": true, "stream": false,
         "sensitive": true, "class": "interactive"});
@@ -52,7 +55,7 @@ fn it_has_the_fields_of_the_interface() {
     assert_eq!(json["reason"], "route support: cheapest of 3 candidates, 2 excluded");
     // 812 tokens at $0.15 and 300 at $0.60 a million.
     let first = json!({"model": "gpt-4o-mini", "provider": "p", "cost_usd": 0.000_301_8, "latency_ms": 4700.0, "quality": 0.7, "score": 1.0,
-        "input_tokens": 812, "output_tokens": 300, "pareto": true, "quality_is_prior": true});
+        "input_tokens": 812, "output_tokens": 300, "pareto": true, "quality_is_prior": true, "quality_from": "prior"});
     assert_eq!(json["candidates"][0], first);
     assert_eq!(keys(&json["candidates"][1])[..6], ["model", "provider", "cost_usd", "latency_ms", "quality", "score"]);
     assert_eq!((&json["candidates"][1]["pareto"], &json["candidates"][2]["pareto"]), (&json!(true), &json!(false)));

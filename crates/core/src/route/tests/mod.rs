@@ -5,6 +5,7 @@ mod constraints;
 mod explaining;
 mod gated;
 mod levels;
+mod predicting;
 mod strategies;
 
 use super::*;
@@ -25,6 +26,9 @@ struct World {
     room_usd: Option<u64>,
     on_exhausted: OnExhausted,
     lambda: Option<f64>,
+    /// What a predictor says of each model; and how often it was asked.
+    predicted: Vec<Option<Predicted>>,
+    predictor_calls: Cell<u32>,
 }
 
 const NOW: Now = Now { instant: Instant(1_000_000_000_000), unix_ms: 1_795_176_000_000 };
@@ -52,7 +56,9 @@ impl World {
         let views = config.registry.endpoints.iter().map(view).collect();
         let factors = vec![1.0; config.registry.models.len()];
         let (gated, room_usd, on_exhausted, lambda) = (Gated::default(), None, OnExhausted::Deny, None);
-        Self { views, factors, output: PRIOR_OUTPUT_TOKENS, gated, room_usd, on_exhausted, lambda, config }
+        let (predicted, predictor_calls) = (vec![None; factors.len()], Cell::new(0));
+        let output = PRIOR_OUTPUT_TOKENS;
+        Self { views, factors, output, gated, room_usd, on_exhausted, lambda, predicted, predictor_calls, config }
     }
 
     /// Two providers and `rest`; models of names that no catalogue knows.
@@ -146,6 +152,11 @@ impl Live for World {
 
     fn expected_output(&self, _: ModelIx, _: Task) -> f32 {
         self.output
+    }
+
+    fn predicted(&self, _: Place, model: ModelIx) -> Option<Predicted> {
+        self.predictor_calls.set(self.predictor_calls.get() + 1);
+        self.predicted[usize::from(model.0)]
     }
 
     fn gate(&self, _: Place) -> Gated {

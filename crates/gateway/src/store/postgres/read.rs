@@ -21,7 +21,7 @@ const LEARN_TIMEOUT: Duration = Duration::from_secs(120);
 
 const REQUEST_COLUMNS: &str = "seq, id, unix_ms, key, team, route, stage, level, strategy, class, task, \
     estimated_input_tokens, complexity, stream, model, degraded, outcome, status, code, reason, duration_us, cost, \
-    baseline_cost, tags";
+    baseline_cost, tags, propensity";
 
 /// Reads a ledger in Postgres; [`crate::store::Reader`] says what each call gives.
 #[derive(Debug)]
@@ -153,6 +153,7 @@ fn stored_request(row: &Row) -> Result<(i64, StoredRequest), Error> {
         duration_us: count(row, 20)?,
         cost_nano_usd: row.try_get(21)?,
         baseline_nano_usd: row.try_get(22)?,
+        propensity: row.try_get(24)?,
         tags: row.try_get::<_, Option<&str>>(23)?.map(parse_tags).unwrap_or_default(),
         attempts: Vec::new(),
         decision: None,

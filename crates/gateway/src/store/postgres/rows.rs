@@ -9,7 +9,7 @@ use crate::store::error::{Fault, LedgerError};
 use crate::store::feedback::LOOKED_AT;
 use crate::store::lesson::{Keep, LessonRow};
 use crate::store::tags::push_tags;
-use crate::store::{AttemptRecord, RequestRecord, stored};
+use crate::store::{AttemptRecord, RequestRecord, is_aside, stored};
 use std::borrow::Cow;
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
@@ -30,10 +30,11 @@ const NUMBERS: &str =
     "SELECT nextval(pg_get_serial_sequence('requests', 'seq')::regclass) FROM generate_series(1, $1::bigint)";
 const INSERT_REQUESTS: &str = "INSERT INTO requests (seq, id, unix_ms, key, team, route, stage, level, strategy, class, \
     task, estimated_input_tokens, complexity, stream, model, degraded, outcome, status, code, reason, duration_us, cost, \
-    baseline_cost, tags) \
+    baseline_cost, tags, propensity) \
     SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], \
     $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::real[], $14::bool[], $15::text[], $16::bool[], \
-    $17::text[], $18::int[], $19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[])";
+    $17::text[], $18::int[], $19::text[], $20::text[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[], \
+    $25::float8[])";
 const INSERT_ATTEMPTS: &str = "INSERT INTO attempts (request, n, model, provider, endpoint, outcome, status, moved, \
     start_us, first_token_us, duration_us, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, \
     reasoning_tokens, estimated, cost) \
@@ -226,7 +227,7 @@ impl Statements {
                 json
             })
         };
-        let columns: [&(dyn ToSql + Sync); 24] = [
+        let columns: [&(dyn ToSql + Sync); 25] = [
             &seqs,
             &column(records, |r| r.id.0.to_be_bytes().to_vec()),
             &column(records, |r| r.unix_ms),
@@ -252,6 +253,7 @@ impl Statements {
             &column(records, |r| r.cost.0),
             &column(records, |r| r.baseline_cost.map(|c| c.0)),
             &column(records, tags),
+            &column(records, |r| r.propensity),
         ];
         tx.execute(&self.requests, &columns).await?;
         Ok(())
@@ -269,7 +271,9 @@ impl Statements {
             .zip(records)
             .flat_map(|(seq, r)| {
                 let numbered = r.attempts.iter().zip(0..);
-                numbered.map(|(a, n)| (*seq, n, n > 0 && place(a) != place(&r.attempts[0]), a))
+                let first = r.attempts.iter().find(|a| !is_aside(a.outcome)).map(place);
+                let moved = move |a: &AttemptRecord| !is_aside(a.outcome) && Some(place(a)) != first;
+                numbered.map(move |(a, n)| (*seq, n, moved(a), a))
             })
             .collect();
         if rows.is_empty() {

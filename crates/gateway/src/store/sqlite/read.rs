@@ -15,7 +15,7 @@ use waypost_core::units::RequestId;
 
 const REQUEST_COLUMNS: &str = "seq, unix_ms, key, team, route, stage, level, strategy, class, task, \
      estimated_input_tokens, complexity, stream, model, degraded, outcome, status, code, reason, duration_us, cost, \
-     baseline_cost, tags, id";
+     baseline_cost, tags, id, propensity";
 
 /// Reads a ledger in SQLite; [`crate::store::Reader`] says what each call gives.
 #[derive(Debug)]
@@ -184,6 +184,7 @@ fn stored_request(row: &Row<'_>) -> rusqlite::Result<(i64, StoredRequest)> {
         duration_us: count(row, 19)?,
         cost_nano_usd: row.get(20)?,
         baseline_nano_usd: row.get(21)?,
+        propensity: row.get(24)?,
         tags: row.get::<_, Option<String>>(22)?.as_deref().map(parse_tags).unwrap_or_default(),
         attempts: Vec::new(),
         decision: None,

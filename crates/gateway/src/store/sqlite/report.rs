@@ -2,6 +2,7 @@
 
 use super::read::count;
 use super::schema::{ATTEMPT_BITS, SEQ_BITS};
+use crate::store::is_aside;
 use crate::store::report::{By, Report};
 use crate::store::tally::{AttemptRow, Outcome, RequestRow, Tally};
 use rusqlite::types::ValueRef;
@@ -38,6 +39,8 @@ enum Grouping {
 #[derive(Clone, Copy)]
 struct AttemptKind {
     outcome: Outcome,
+    /// A classifier's call.
+    aside: bool,
     estimated: bool,
     /// Equal where model, provider and endpoint are.
     endpoint: usize,
@@ -49,6 +52,7 @@ struct AttemptKind {
 struct Waiting {
     seq: i64,
     endpoint: usize,
+    aside: bool,
     row: AttemptRow,
 }
 
@@ -78,8 +82,9 @@ impl Scan {
             };
             let next = endpoints.len();
             let endpoint = *endpoints.entry((model, provider, row.get::<_, String>(3)?)).or_insert(next);
-            let outcome = Outcome::from_name(row.get_ref(4)?.as_str()?);
-            attempt_kinds.insert(row.get(0)?, AttemptKind { outcome, estimated: row.get(5)?, endpoint, group });
+            let name = row.get_ref(4)?.as_str()?;
+            let (outcome, aside) = (Outcome::from_name(name), is_aside(name));
+            attempt_kinds.insert(row.get(0)?, AttemptKind { outcome, aside, estimated: row.get(5)?, endpoint, group });
             Ok(())
         })?;
         Ok(Self { since_unix_ms, request_outcomes, attempt_kinds, grouping, tally })
@@ -101,7 +106,7 @@ impl Scan {
         let mut waiting = next_attempt(&mut attempts, &self.attempt_kinds)?;
         // The request and whether it arrived in time to count; the endpoint of its first attempt.
         let mut current: Option<(RequestRow, bool)> = None;
-        let (mut of_current, mut first_endpoint) = (Vec::new(), 0);
+        let (mut of_current, mut first_endpoint) = (Vec::new(), None);
         loop {
             let next = match requests.next()? {
                 Some(row) => Some(self.request_row(conn, row)?),
@@ -109,10 +114,9 @@ impl Scan {
             };
             let end = next.as_ref().map_or(i64::MAX, |(n, _)| n.seq << ATTEMPT_BITS);
             while let Some(mut attempt) = waiting.take_if(|a| a.seq < end) {
-                if of_current.is_empty() {
-                    first_endpoint = attempt.endpoint;
+                if !attempt.aside {
+                    attempt.row.moved = *first_endpoint.get_or_insert(attempt.endpoint) != attempt.endpoint;
                 }
-                attempt.row.moved = attempt.endpoint != first_endpoint;
                 of_current.push(attempt.row);
                 waiting = next_attempt(&mut attempts, &self.attempt_kinds)?;
             }
@@ -120,6 +124,7 @@ impl Scan {
                 self.tally.add(&request, &of_current);
             }
             of_current.clear();
+            first_endpoint = None;
             if next.is_none() {
                 return Ok(());
             }
@@ -187,7 +192,8 @@ fn labels(conn: &Connection, table: &str, column: &str, tally: &mut Tally) -> ru
 
 fn next_attempt(rows: &mut rusqlite::Rows<'_>, kinds: &HashMap<i64, AttemptKind>) -> rusqlite::Result<Option<Waiting>> {
     let Some(row) = rows.next()? else { return Ok(None) };
-    let unknown = AttemptKind { outcome: Outcome::Error, estimated: false, endpoint: usize::MAX, group: 0 };
+    let unknown =
+        AttemptKind { outcome: Outcome::Error, aside: false, estimated: false, endpoint: usize::MAX, group: 0 };
     let kind = kinds.get(&row.get(1)?).copied().unwrap_or(unknown);
     let mut tokens = [0; 5];
     for (i, slot) in tokens.iter_mut().enumerate() {
@@ -204,5 +210,5 @@ fn next_attempt(rows: &mut rusqlite::Rows<'_>, kinds: &HashMap<i64, AttemptKind>
         tokens,
         cost: row.get(10)?,
     };
-    Ok(Some(Waiting { seq: row.get(0)?, endpoint: kind.endpoint, row: attempt }))
+    Ok(Some(Waiting { seq: row.get(0)?, endpoint: kind.endpoint, aside: kind.aside, row: attempt }))
 }

@@ -24,7 +24,7 @@ const MAX_UNIX_MS: i64 = 1 << 46;
 /// Longer texts are not worth a dictionary entry.
 const MAX_TEXT_LEN: usize = 512;
 
-const INSERT_REQUEST: &str = "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
+const INSERT_REQUEST: &str = "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
 const INSERT_ATTEMPT: &str = "INSERT INTO attempts VALUES (?,?,?,?,?,?,?,?,?,?,?)";
 const INSERT_DECISION: &str = "INSERT INTO decisions VALUES (?,?)";
 const INSERT_REQUEST_KIND: &str = "INSERT INTO request_kinds VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)";
@@ -165,6 +165,7 @@ impl<'tx> Inserts<'tx> {
         s.raw_bind_parameter(10, stored(r.duration_us))?;
         s.raw_bind_parameter(11, r.cost.0)?;
         s.raw_bind_parameter(12, r.baseline_cost.map(|c| c.0))?;
+        s.raw_bind_parameter(13, r.propensity)?;
         s.raw_execute()?;
         for (n, attempt) in r.attempts.iter().enumerate() {
             let kind = dictionaries.attempt_kind(tx, attempt)?;

@@ -54,9 +54,10 @@ pub(super) fn cost_quality(report: &Report) -> String {
     chart.x_axis(COST_AXIS, per_thousand);
     chart.y_axis("Mean quality", percent);
     chart.band(&edges(router()), "router");
-    chart.line(drawn(figures, &figures.static_hull, |p| p.mixing), "static dashed");
     chart.line(drawn(figures, &figures.oracle_hull, |p| p.oracle), "oracle");
     chart.line(drawn(figures, &figures.router_hull, |p| Some(p.router?.value)), "router");
+    // Dashes upon the line show both where they are one.
+    chart.line(drawn(figures, &figures.static_hull, |p| p.mixing), "static dashed");
     for p in figures.router_hull.iter().filter(|p| p.cost > 0.0) {
         let said = format!("router: {} at {}", percent(p.quality), per_thousand(p.cost));
         chart.dot((p.cost, p.quality), 2.6, "router", &said);

@@ -58,6 +58,9 @@ fn scope(report: &Report) -> String {
     format!("{} rows{left_out} · {} models{pair} · {intervals}", report.rows, report.models.len())
 }
 
+/// A gain smaller than this is what rounding leaves of none.
+const CRUMB: f64 = 1e-6;
+
 /// What the page says, in two sentences; a gain that its interval does not show is not claimed.
 fn verdict(report: &Report) -> String {
     let metrics = &report.metrics;
@@ -80,16 +83,16 @@ fn verdict(report: &Report) -> String {
         }
     };
     let gap = match (metrics.hgr, report.intervals.hgr) {
-        (Some(hgr), Some([low, _])) if low > 0.0 => format!(
+        (Some(hgr), Some([low, _])) if low > CRUMB => format!(
             "It recovers {}{} of what an oracle could gain over mixing models blindly.",
             percent(hgr),
             range(report.intervals.hgr, percent)
         ),
-        (Some(_), Some([_, high])) if high < 0.0 => {
+        (Some(_), Some([_, high])) if high < -CRUMB => {
             "It is worse than mixing models blindly: do not route with it.".to_owned()
         }
         (Some(hgr), Some(_)) => format!(
-            "A gain over mixing models blindly is not shown: the interval of its gap recovered ({}){} holds 0.",
+            "A gain over mixing models blindly is not shown: it recovers {}{} of the gap to the oracle, and the interval holds 0.",
             percent(hgr),
             range(report.intervals.hgr, percent)
         ),

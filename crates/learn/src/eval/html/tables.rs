@@ -88,7 +88,7 @@ pub(super) fn operating_points(report: &Report) -> String {
     let Some(points) = report.operating_points else { return String::new() };
     let row = |name: &str, p: OperatingPoint| {
         let threshold = p.threshold.map_or_else(String::new, |t| {
-            let gain = t.gain.map_or_else(|| "never".to_owned(), |g| format!("{g:.3}"));
+            let gain = t.gain.map_or_else(|| "never".to_owned(), three);
             format!(
                 "<td>{gain}</td><td>{}</td>{}{}",
                 percent(t.strong_share),

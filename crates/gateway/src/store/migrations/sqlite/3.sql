@@ -1,28 +1,13 @@
--- Version 3: what predictors learn from. No prompt and nothing that its words could be guessed from.
+-- Version 3: with which probability the policy put its first choice first, for what other policies would have done.
 
--- One row an answered request; `seq` grows as rows are written, and the oldest go first.
-CREATE TABLE lessons (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  request BLOB NOT NULL UNIQUE,     -- its id: 16 bytes, big-endian
-  unix_ms INTEGER NOT NULL,
-  key TEXT, team TEXT, route TEXT, stage TEXT,
-  model TEXT NOT NULL,              -- that answered
-  task TEXT NOT NULL,
-  input_tokens INTEGER, output_tokens INTEGER,  -- NULL: not reported
-  cost INTEGER,                     -- of that answer, nano-US-dollars; NULL: price unknown
-  propensity REAL,                  -- probability with which this model was chosen; NULL: not known
-  predicted REAL,                   -- score expected of the answer; NULL: nothing was predicted
-  version INTEGER NOT NULL,         -- of the features
-  features BLOB NOT NULL
-) STRICT;
+ALTER TABLE requests ADD COLUMN propensity REAL;   -- NULL: no policy chose, or the row is older
 
--- The newest score that a client reported of a request; a later one replaces it, under a new `seq`.
-CREATE TABLE feedback (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  request BLOB NOT NULL UNIQUE,
-  unix_ms INTEGER NOT NULL,         -- when it came
-  key TEXT, route TEXT,
-  model TEXT NOT NULL, task TEXT NOT NULL,
-  score REAL NOT NULL,
-  predicted REAL
-) STRICT;
+DROP VIEW requests_v;
+CREATE VIEW requests_v AS
+SELECT r.seq, lower(hex(r.id)) AS id, r.unix_ms, strftime('%Y-%m-%dT%H:%M:%fZ', r.unix_ms / 1000.0, 'unixepoch') AS time,
+  c.key, c.team, k.route, k.stage, k.level, k.strategy, k.class, k.task, k.stream, k.model, k.degraded, k.outcome, k.status,
+  k.code, CASE typeof(r.reason) WHEN 'integer' THEN (SELECT text FROM texts WHERE id = r.reason) ELSE r.reason END AS reason,
+  CASE typeof(r.tags) WHEN 'integer' THEN (SELECT text FROM texts WHERE id = r.tags) ELSE r.tags END AS tags,
+  r.estimated_input_tokens, r.complexity, r.duration_us, r.cost, r.baseline_cost, r.cost / 1e9 AS cost_usd,
+  r.propensity
+FROM requests r JOIN request_kinds k ON k.id = r.kind LEFT JOIN clients c ON c.id = r.client;
