@@ -105,6 +105,8 @@ impl Names {
                 cost: Some(cost),
             }],
             decision: None,
+            lesson: None,
+            propensity: None,
         }
     }
 }

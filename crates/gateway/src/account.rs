@@ -323,6 +323,7 @@ impl Account {
             record.cost += aside.cost.unwrap_or_default();
             record.attempts.insert(0, aside);
         }
+        self.complete_lesson(&mut record);
         let draw = Rng::new(record.id.0 as u64).next_f64();
         if self.snapshot.sampler.should_store(must, draw, now) {
             let detail = explain(&self.snapshot.config, &self.profile, &self.decision);
@@ -330,6 +331,18 @@ impl Account {
             record.decision = Some(text.into_boxed_str());
         }
         self.state.ledger.record(*record);
+    }
+
+    /// Adds what is known of the model that answered: what was predicted of it, before any correction, and how probable
+    /// it was, which is known of the first choice.
+    fn complete_lesson(&self, record: &mut RequestRecord) {
+        let Some(answered) = record.answering().map(|a| a.model.clone()) else { return };
+        let Some(lesson) = &mut record.lesson else { return };
+        let registry = &self.snapshot.config.registry;
+        let answered = registry.find(&answered);
+        lesson.predicted = answered.and_then(|m| self.predictions.as_ref()?.of(m)).map(|p| p.quality);
+        let first = answered.is_some() && self.decision.chosen().map(|c| c.model) == answered;
+        lesson.propensity = record.propensity.filter(|_| first).map(|p| p as f32);
     }
 
     /// Nothing was attempted and nothing is to be recorded: the request will be decided anew.

@@ -12,6 +12,7 @@ use waypost_core::profile::Task;
 use waypost_core::registry::{EndpointIx, ModelIx};
 use waypost_core::route::{Gated, Live, Place, Predicted, UNKNOWN_QUALITY};
 use waypost_core::units::Instant;
+use waypost_learn::online::shifted;
 
 /// Live views at one moment.
 pub struct LiveView<'a> {
@@ -89,11 +90,6 @@ impl Live for LiveView<'_> {
         self.snapshot.learned[usize::from(model.0)].output.tokens(task)
     }
 
-    fn predicted(&self, place: Place, model: ModelIx) -> Option<Predicted> {
-        let predict = self.predict?;
-        self.predictions.get_or_init(|| predict(place)).as_ref()?.of(model)
-    }
-
     fn quality(&self, model: ModelIx, task: Task, configured: Option<f32>) -> Option<f32> {
         if self.snapshot.config.learning.is_none() {
             return configured;
@@ -106,6 +102,19 @@ impl Live for LiveView<'_> {
                 configured.unwrap_or(UNKNOWN_QUALITY),
             )
             .or(configured)
+    }
+
+    fn predicted(&self, place: Place, model: ModelIx) -> Option<Predicted> {
+        let predict = self.predict?;
+        let predicted = self.predictions.get_or_init(|| predict(place)).as_ref()?.of(model)?;
+        let config = &self.snapshot.config;
+        if config.learning.is_none() {
+            return Some(predicted);
+        }
+        let route = place.route.map_or("", |r| &*config.routes[r].name);
+        let shift = self.snapshot.corrections.load().shift(&config.registry.model(model).name, route);
+        let of = |score| shifted(score, shift);
+        Some(Predicted { quality: of(predicted.quality), low: of(predicted.low), high: of(predicted.high), ..predicted })
     }
 
     fn gate(&self, place: Place) -> Gated {

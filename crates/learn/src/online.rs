@@ -56,24 +56,24 @@ pub struct Place<'a> {
     pub task: &'a str,
 }
 
+/// Something for each route or task, and each model: both are looked up by borrowed names.
+type Pairs<T> = HashMap<Box<str>, HashMap<Box<str>, T>>;
+
 /// All that was heard lately. A value of whoever listens; requests read its [`Corrections`].
 #[derive(Debug, Clone, Default)]
 pub struct Outcomes {
-    intercepts: HashMap<Box<str>, HashMap<Box<str>, Window>>,
-    tasks: HashMap<Box<str>, HashMap<Box<str>, Window>>,
+    intercepts: Pairs<Window>,
+    tasks: Pairs<Window>,
     corrections: Corrections,
 }
-
-/// A sum of weighted scores, and the sum of the weights.
-type Sums = (f32, f32);
 
 /// What was learned, to be read by requests.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Corrections {
     /// Shifts in logits, by route and model.
-    shifts: HashMap<Box<str>, HashMap<Box<str>, f32>>,
+    shifts: Pairs<f32>,
     /// Sums of scores and of weights, by task and model.
-    tasks: HashMap<Box<str>, HashMap<Box<str>, Sums>>,
+    tasks: Pairs<(f32, f32)>,
 }
 
 impl Outcomes {
@@ -147,7 +147,7 @@ pub fn shifted(score: f32, shift: f32) -> f32 {
     if shift == 0.0 { score } else { sigmoid(logit(score) + f64::from(shift)) as f32 }
 }
 
-fn entry<'m, T: Default>(map: &'m mut HashMap<Box<str>, HashMap<Box<str>, T>>, a: &str, b: &str) -> &'m mut T {
+fn entry<'m, T: Default>(map: &'m mut Pairs<T>, a: &str, b: &str) -> &'m mut T {
     // Two look-ups where it is there, which is nearly always: no text is copied then.
     if !map.contains_key(a) {
         map.insert(a.into(), HashMap::new());

@@ -2,11 +2,9 @@
 //! held until the ledger's thread has made features of it, within a batch, and is never written.
 
 use super::{AttemptRecord, RequestOutcome, RequestRecord};
-use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use waypost_core::json;
 use waypost_core::units::{NanoUsd, RequestId};
 use waypost_learn::features::Features;
 use waypost_learn::kept;
@@ -28,8 +26,8 @@ pub struct Lesson {
 /// Features, at the stages of their making.
 #[derive(Clone)]
 pub enum Material {
-    /// The last user turn: pieces of raw JSON text, without their quotes.
-    Turn(Vec<Bytes>),
+    /// The text of the last user turn.
+    Turn(String),
     /// As they were made for deciding.
     Made(Arc<Features>),
     /// As they are kept.
@@ -51,7 +49,7 @@ impl Material {
     /// Bytes of text that it holds.
     pub(super) fn text_bytes(&self) -> usize {
         match self {
-            Self::Turn(pieces) => pieces.iter().map(Bytes::len).sum(),
+            Self::Turn(text) => text.len(),
             Self::Made(_) | Self::Packed(_) => 0,
         }
     }
@@ -59,10 +57,7 @@ impl Material {
     /// The bytes that are kept. Some ten to a hundred microseconds for a text: not on a request's path.
     pub(super) fn packed(self) -> Vec<u8> {
         match self {
-            Self::Turn(pieces) => {
-                let texts: Vec<_> = pieces.iter().map(|piece| json::unescape(piece)).collect();
-                kept::pack(&Features::of(&texts.join("\n")))
-            }
+            Self::Turn(text) => kept::pack(&Features::of(&text)),
             Self::Made(features) => kept::pack(&features),
             Self::Packed(bytes) => bytes,
         }

@@ -87,7 +87,7 @@ pub(super) struct Config {
     /// process that died had leased counts as spent until then. Default `10s`.
     pub(super) lease_ttl: Option<Checked<LeaseTtl>>,
     /// What is kept of answered requests so that predictors can be trained on them: features of their prompts, outcomes,
-    /// tokens, cost; no text. Default: kept where this section is there.
+    /// tokens, cost; no text. Default: kept where this section is there, or a predictor.
     pub(super) learning: Option<Learning>,
     /// Predicted quality, the classifier and exploration: what every route, every stage and `auto` begin with.
     pub(super) predictor: PredictorKeys,

@@ -71,6 +71,7 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
     let keys = r.keys(&gate, &registry, &time_zone);
     r.warn_of_prices(&gate, &keys, &registry);
     let (leases, lease_ttl) = r.leases();
+    let learning = server::learning(raw.learning.as_ref(), !r.predictors.is_empty());
     let config = Config {
         server,
         storage: raw.storage.as_ref().map_or_else(|| Storage::Sqlite("waypost.db".into()), |s| s.0.clone()),
@@ -90,7 +91,7 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
         fallback_model,
         predictors: r.predictors,
         telemetry: server::telemetry(&raw.telemetry),
-        learning: server::learning(raw.learning.as_ref()),
+        learning,
         default_max_output_tokens: raw.default_max_output_tokens.unwrap_or(4096),
     };
     Resolved { config, errors: r.errors, warnings: r.warnings }

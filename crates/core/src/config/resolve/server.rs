@@ -86,9 +86,10 @@ pub(super) fn telemetry(raw: &raw::Telemetry) -> Telemetry {
     Telemetry { decisions: raw.decisions.map_or(1.0, |u| u.0) }
 }
 
-/// On where the section is there and does not say otherwise.
-pub(super) fn learning(raw: Option<&raw::Learning>) -> Option<Learning> {
-    let (raw, usual) = (raw?, Learning::default());
+/// On where the section is there, or a predictor that could learn from it, and the section does not say otherwise.
+pub(super) fn learning(raw: Option<&raw::Learning>, predicts: bool) -> Option<Learning> {
+    let usual = Learning::default();
+    let Some(raw) = raw else { return predicts.then_some(usual) };
     raw.enabled.unwrap_or(true).then(|| Learning {
         keep: raw.keep.map_or(usual.keep, |k| k.0.0),
         max_rows: raw.max_rows.map_or(usual.max_rows, u64::from),

@@ -12,6 +12,8 @@ fn rows_are_kept_where_it_is_said() {
         ("learning: { enabled: false, keep: 1h }", None),
         ("learning: { keep: 7d, max_rows: 1_000 }", Some((168, 1000))),
         ("learning: { keep: 90m }", Some((1, 200_000))),
+        ("predictor: { model: a.wpm }", Some((720, 200_000))),
+        ("predictor: { model: a.wpm }\nlearning: { enabled: false }", None),
     ] {
         assert_eq!(of(text), kept, "{text}");
     }

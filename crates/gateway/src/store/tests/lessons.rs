@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::store::feedback::FeedbackStore;
-use bytes::Bytes;
 use waypost_learn::features::Features;
 use waypost_learn::text::hand::HAND;
 
@@ -14,7 +13,7 @@ fn answered(rng: &mut Rng, unix_ms: i64, prompt: &str) -> RequestRecord {
         vec![AttemptRecord { outcome: "http_500", ..attempt(rng) }, AttemptRecord { outcome: "ok", ..attempt(rng) }];
     r.attempts[0].model = name("other", 0);
     r.model = Some(r.attempts[1].model.clone());
-    let material = Material::Turn(vec![Bytes::from(prompt.to_owned())]);
+    let material = Material::Turn(prompt.to_owned());
     r.lesson = Some(Box::new(Lesson { material, predicted: Some(0.25), propensity: Some(0.5) }));
     r
 }
@@ -38,7 +37,7 @@ fn lessons_come_back_with_the_newest_score_on_every_storage() {
     for (storage, _alive) in everywhere() {
         let ledger = open(&storage);
         let mut rng = Rng::new(70);
-        let written: Vec<_> = (0..5).map(|i| answered(&mut rng, 1_000 + i, "Say \\\"hi\\\" to Zyx.\\n")).collect();
+        let written: Vec<_> = (0..5).map(|i| answered(&mut rng, 1_000 + i, "Say \"hi\" to Zyx.\n")).collect();
         let mut failed = answered(&mut rng, 2_000, "nobody answered");
         failed.outcome = RequestOutcome::Failed;
         write(&ledger, &[written.clone(), vec![failed]].concat());
