@@ -88,6 +88,8 @@ impl Names {
             duration_us: 500_000,
             cost,
             baseline_cost: Some(NanoUsd(cost.0 * 3)),
+            propensity: None,
+            lesson: None,
             tags: Vec::new(),
             attempts: vec![AttemptRecord {
                 model: model.clone(),

@@ -145,6 +145,7 @@ impl Names {
                 cost: Some(cost),
             }],
             decision: n.is_multiple_of(100).then(|| self.detail.clone().into()),
+            lesson: None,
         }
     }
 }

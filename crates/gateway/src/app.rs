@@ -6,11 +6,12 @@ use crate::books::Books;
 use crate::classifier::Memory;
 use crate::clock::Clock;
 use crate::control::{Control, Missing, Stored};
+use crate::feedback::Feedback;
 use crate::gate::{Driver, Gate, History};
 use crate::keys::Keyring;
 use crate::server::{self, Handle};
 use crate::snapshot::Snapshot;
-use crate::store::{Ledger, LedgerOptions, Reader};
+use crate::store::{Keep, Ledger, LedgerOptions, Reader};
 use crate::upstream::{Pool, Tls};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
@@ -35,6 +36,8 @@ pub struct State {
     pub clock: Clock,
     /// Where records go.
     pub ledger: Ledger,
+    /// Scores that clients report.
+    pub feedback: Feedback,
     /// Budgets and rates.
     pub gate: Arc<Gate>,
     /// The thread that leases them.
@@ -118,7 +121,15 @@ impl State {
         let _alone = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         // The limits first: no request of the next configuration goes by those of the last one.
         self.keyring.store(Arc::new(derive(&self.gate, &snapshot.config, &self.control.stored())));
+        self.keep_for_learning(&snapshot.config);
         self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Puts in force how long rows for learning, and scores, are kept.
+    fn keep_for_learning(&self, config: &Config) {
+        let keep = |learning: config::Learning| Keep { age: learning.keep, rows: learning.max_rows };
+        self.ledger.keep_lessons(config.learning.map(keep));
+        self.feedback.keep(keep(config.learning.unwrap_or_default()));
     }
 
     /// The client keys in force.
@@ -218,6 +229,7 @@ impl App {
         let books = Books::open(&config.storage, config.leases.as_ref().map(|l| l.url.expose()))?;
         let snapshot = Snapshot::build(config, None).map_err(StartError::Config)?;
         snapshot.predictors.say_warnings();
+        let feedback = Feedback::open(ledger.place(), snapshot.corrections.clone())?;
         let (clock, id_prefix) = (Clock::default(), RandomState::new().hash_one(std::process::id()));
         let gate = Gate::new(clock);
         let keyring = derive(&gate, &snapshot.config, &stored);
@@ -231,6 +243,7 @@ impl App {
             gate_driver: Mutex::new(driver),
             books: Mutex::new(reading),
             ledger,
+            feedback,
             admission: Arc::default(),
             retry_budget: RetryBudget::default(),
             classified: Memory::default(),
@@ -253,6 +266,7 @@ impl App {
                 state.renew();
             }
         });
+        state.keep_for_learning(&state.snapshot().config);
         // What was changed before somebody listened.
         state.renew();
         Ok(server::start(state)?)

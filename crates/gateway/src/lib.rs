@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod error;
+pub mod feedback;
 pub mod gate;
 pub mod keys;
 pub mod live;

@@ -10,7 +10,7 @@ use waypost_core::gate::{Amounts, Exceeded};
 use waypost_core::health::EndpointView;
 use waypost_core::profile::Task;
 use waypost_core::registry::{EndpointIx, ModelIx};
-use waypost_core::route::{Gated, Live, Place, Predicted};
+use waypost_core::route::{Gated, Live, Place, Predicted, UNKNOWN_QUALITY};
 use waypost_core::units::Instant;
 
 /// Live views at one moment.
@@ -92,6 +92,20 @@ impl Live for LiveView<'_> {
     fn predicted(&self, place: Place, model: ModelIx) -> Option<Predicted> {
         let predict = self.predict?;
         self.predictions.get_or_init(|| predict(place)).as_ref()?.of(model)
+    }
+
+    fn quality(&self, model: ModelIx, task: Task, configured: Option<f32>) -> Option<f32> {
+        if self.snapshot.config.learning.is_none() {
+            return configured;
+        }
+        let corrections = self.snapshot.corrections.load();
+        corrections
+            .quality(
+                &self.snapshot.config.registry.model(model).name,
+                task.name(),
+                configured.unwrap_or(UNKNOWN_QUALITY),
+            )
+            .or(configured)
     }
 
     fn gate(&self, place: Place) -> Gated {

@@ -5,6 +5,7 @@ use crate::cache::ExactCache;
 use crate::predict::Predictors;
 use crate::store::DecisionSampler;
 use crate::upstream::{Auth, GoogleAccount, Shared, Target};
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use waypost_core::policy::{Policy, Strategy};
 use waypost_core::registry::{Dialect, EndpointIx, ModelIx, ProviderIx, Registry, Simulated, Status, Usage};
 use waypost_core::route::{Decision, Level};
 use waypost_core::units::NanoUsd;
+use waypost_learn::online::Corrections;
 
 /// One version of the configuration, ready to serve.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub health: Vec<Arc<EndpointHealth>>,
     /// What was learned of each model, by [`ModelIx`]; carried over a reload.
     pub learned: Vec<Arc<Learned>>,
+    /// What clients' scores taught; one for the life of the process.
+    pub corrections: Arc<ArcSwap<Corrections>>,
     /// Attempts under way at each provider; carried over a reload.
     pub provider_load: Vec<Arc<AtomicU32>>,
     /// `x-waypost-model`, by [`ModelIx`].
@@ -160,6 +164,7 @@ impl Snapshot {
             links,
             health,
             learned,
+            corrections: previous.map_or_else(Arc::default, |p| p.corrections.clone()),
             provider_load,
             model_headers: registry.models.iter().map(|m| header_value(&m.name)).collect(),
             provider_headers: registry.providers.iter().map(|p| header_value(&p.name)).collect(),

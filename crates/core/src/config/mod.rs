@@ -211,6 +211,8 @@ pub struct Config {
     pub predictors: Vec<PredictorFile>,
     /// What is recorded beyond spend.
     pub telemetry: Telemetry,
+    /// What is kept for learning; `None`: nothing.
+    pub learning: Option<Learning>,
     /// Output tokens assumed where neither request nor model gives a cap.
     pub default_max_output_tokens: u32,
 }
@@ -405,6 +407,21 @@ impl Key {
     /// Whether it opens anything at `unix_ms`.
     pub fn is_valid(&self, unix_ms: i64) -> bool {
         self.enabled && self.expires_ms.is_none_or(|end| unix_ms < end)
+    }
+}
+
+/// Bounds of what is kept for learning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Learning {
+    /// How long.
+    pub keep: Duration,
+    /// How many rows, the newest.
+    pub max_rows: u64,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 24 * 3600), max_rows: 200_000 }
     }
 }
 

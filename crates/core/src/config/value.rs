@@ -3,9 +3,11 @@
 
 mod cloud;
 mod gate;
+mod learning;
 
 pub(super) use cloud::{ApiVersion, Project, Region};
 pub(super) use gate::{Expiry, LeaseStore, LeaseTtl};
+pub(super) use learning::Keep;
 
 use super::Storage;
 use crate::expr::Expr;
@@ -78,6 +80,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Option<Result<(), String
         LeaseStore::FORMAT => of::<LeaseStore>(text),
         LeaseTtl::FORMAT => of::<LeaseTtl>(text),
         Expiry::FORMAT => of::<Expiry>(text),
+        Keep::FORMAT => of::<Keep>(text),
         Expr::FORMAT => of::<Expr>(text),
         _ => return None,
     })
@@ -452,6 +455,11 @@ mod tests {
                 LeaseStore::FORMAT,
                 &["redis://h", "rediss://u:p%40ss@h:6380/1", "redis://:p@[::1]:6379", "redis://[::1]"],
                 &["", "h:6379", "redis:h", "redis://", "redis://h:99999", "redis://h/name", "postgres://h", "unix:/s"],
+            ),
+            (
+                Keep::FORMAT,
+                &["1h", "90m", "1d", "30d", "366d"],
+                &["", "30", "59m", "0d", "367d", "d", "1w", "99999999999999999999d"],
             ),
             (LeaseTtl::FORMAT, &["1s", "10s", "10m"], &["", "10", "500ms", "11m", "0s"]),
             (

@@ -220,8 +220,9 @@ impl<'a> Search<'a> {
         let output = estimate::output_tokens(self.ask, self.live, policy, named, predicted.as_ref());
         let input = self.window(pin, model, output)?;
         let n = self.ask.profile.n.max(1);
+        let task = self.ask.profile.task;
         let standing = Standing::of(self.live, self.endpoints(pin), output, self.now.instant);
-        let configured = model.quality.of(self.ask.profile.task);
+        let configured = self.live.quality(pin.model, task, model.quality.of(task));
         let mut estimate = Estimate {
             input_tokens: input,
             output_tokens: output,

@@ -26,7 +26,7 @@ pub struct Estimate {
 }
 
 /// Quality that an unknown model counts as, where no floor asks.
-pub(super) const UNKNOWN_QUALITY: f32 = 0.70;
+pub const UNKNOWN_QUALITY: f32 = 0.70;
 
 impl Estimate {
     /// Quality for scoring: an unknown one counts as the prior of a medium model.

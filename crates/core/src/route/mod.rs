@@ -16,7 +16,7 @@ mod tests;
 mod worst;
 
 pub use constrain::exceeded_refusal;
-pub use estimate::Estimate;
+pub use estimate::{Estimate, UNKNOWN_QUALITY};
 pub use explain::{Explanation, explain};
 pub use predicted::{Confidence, Judge, Predicted};
 pub use reason::{Exclusion, Reason};
@@ -63,6 +63,10 @@ pub trait Live {
     fn token_factor(&self, model: ModelIx) -> f32;
     /// Expected output tokens of a task at a model; the prior until something was learned.
     fn expected_output(&self, model: ModelIx, task: Task) -> f32;
+    /// Quality of a model at a task, from what is configured and what clients reported; `None`: unknown.
+    fn quality(&self, _model: ModelIx, _task: Task, configured: Option<f32>) -> Option<f32> {
+        configured
+    }
     /// What the gate asks of every candidate in this place.
     fn gate(&self, _place: Place) -> Gated {
         Gated::default()

@@ -77,6 +77,7 @@ const GATEWAY: Rows = &[
     ("clock", &[]),
     ("store", &[]),
     ("control", &["clock", "store"]),
+    ("feedback", &["clock", "store"]),
     ("keys", &["control"]),
     ("books", &["clock", "store"]),
     ("gate", &["books", "clock"]),
@@ -109,7 +110,7 @@ const GATEWAY: Rows = &[
         ],
     ),
     ("reload", &["clock", "snapshot"]),
-    ("server", &["clock", "control", "error", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
+    ("server", &["clock", "control", "error", "feedback", "gate", "keys", "proxy", "reload", "snapshot", "store"]),
     (
         "app",
         &[
@@ -118,6 +119,7 @@ const GATEWAY: Rows = &[
             "classifier",
             "clock",
             "control",
+            "feedback",
             "gate",
             "keys",
             "server",

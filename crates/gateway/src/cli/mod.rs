@@ -6,6 +6,7 @@ mod budget;
 mod check;
 pub mod demo;
 mod eval;
+mod export;
 mod file;
 mod key;
 mod limits;
@@ -84,6 +85,8 @@ enum Command {
     Budget(budget::BudgetArgs),
     /// Who changed which key or limit, and when
     Audit(audit::AuditArgs),
+    /// Outcomes that clients reported: export
+    Outcomes(export::OutcomesArgs),
     /// Learn which model answers what well, from outcomes
     Train(train::TrainArgs),
     /// What routing with a trained model is worth on held-out outcomes
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Limit(args) => limits::run(&args),
         Command::Budget(args) => budget::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Outcomes(args) => export::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Profile(args) => profile::run(&args),

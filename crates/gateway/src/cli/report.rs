@@ -263,6 +263,7 @@ mod tests {
             tags: vec![("surface".into(), tag.into())],
             attempts,
             decision: None,
+            lesson: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod cached;
 mod classify;
 mod count;
 mod give_up;
+mod lesson;
 mod outgoing;
 mod predicted;
 mod prepare;
@@ -386,5 +387,6 @@ fn record(prepared: &Prepared, decision: &Decision, id: RequestId) -> RequestRec
         tags: prepared.tags.clone(),
         attempts: Vec::new(),
         decision: None,
+        lesson: lesson::of(prepared),
     }
 }

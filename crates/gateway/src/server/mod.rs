@@ -7,6 +7,7 @@
 mod admin;
 mod body;
 mod edge;
+mod feedback;
 mod guard;
 mod read;
 mod service;

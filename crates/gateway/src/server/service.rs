@@ -1,6 +1,6 @@
 //! One request: which path and dialect, who asks, and on to the proxy or the edge.
 
-use super::{Body, admin, edge, guard, read};
+use super::{Body, admin, edge, feedback, guard, read};
 use crate::app::State;
 use crate::error::{Error, Kind};
 use crate::proxy::{self, Call, Replies, Reply};
@@ -68,6 +68,7 @@ fn client_dialect<B>(request: &Request<B>) -> Dialect {
     match () {
         () if below("/v1/messages") => Dialect::Anthropic,
         () if below("/v1/models") && edge::is_anthropic(request.headers()) => Dialect::Anthropic,
+        () if below("/v1/feedback") && edge::is_anthropic(request.headers()) => Dialect::Anthropic,
         () if below("/v1/responses") => Dialect::Responses,
         () => Dialect::OpenAi,
     }
@@ -138,6 +139,7 @@ async fn other(
         Ok(None) if request.uri().path() == "/v1/messages/count_tokens" => {
             edge::count_tokens(state, pool, snapshot.clone(), id, request).await
         }
+        Ok(None) if request.uri().path() == "/v1/feedback" => feedback::call(state, snapshot, request).await,
         Ok(None) => admin::call(state, snapshot, peer, request).await.map_err(|e| (e, None)),
         Err(e) => Err((e, Some(request))),
     };
@@ -148,7 +150,7 @@ async fn other(
     }
 }
 
-/// What needs no body; `None`: `/v1/route`, the count of tokens and `/admin` answer, and the caller may ask them.
+/// What needs no body; `None`: `/v1/route`, the count of tokens, feedback and `/admin` answer, and the caller may ask them.
 fn simple(
     state: &State,
     snapshot: &Snapshot,
@@ -161,7 +163,7 @@ fn simple(
     if path == "/admin" || path.starts_with("/admin/") {
         return guard::admin(snapshot, peer, headers).map(|()| None);
     }
-    if matches!(path, "/v1/route" | "/v1/messages/count_tokens") {
+    if matches!(path, "/v1/route" | "/v1/messages/count_tokens" | "/v1/feedback") {
         return Ok(None);
     }
     if path == "/v1" || path.starts_with("/v1/") {
@@ -182,13 +184,14 @@ fn simple(
 }
 
 /// Paths that exist, with the methods that they take; a path that ends in `/` stands for all below it, `*` for any text.
-const PATHS: [(&str, &str); 22] = [
+const PATHS: [(&str, &str); 23] = [
     ("/v1/chat/completions", "POST"),
     ("/v1/responses", "POST"),
     ("/v1/messages", "POST"),
     ("/v1/messages/count_tokens", "POST"),
     ("/v1/embeddings", "POST"),
     ("/v1/route", "POST"),
+    ("/v1/feedback", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/", "GET"),
     ("/healthz", "GET"),

@@ -3,6 +3,7 @@
 
 use super::RequestRecord;
 use super::error::LedgerError;
+use super::lesson::{Keep, Material};
 use super::place::Place;
 use super::read::Reader;
 use super::writer::Writer;
@@ -23,6 +24,8 @@ pub struct LedgerOptions {
     pub detail_records: usize,
     /// Bytes of waiting decision detail at which more is shed.
     pub detail_bytes: usize,
+    /// Bytes of waiting prompts, of which features are to be made, at which more are shed; beside `detail_records`.
+    pub lesson_bytes: usize,
     /// Waiting records at which [`Ledger::overloaded`] says that no more requests should be taken.
     pub max_queued: usize,
     /// Newest requests kept, and decisions of the newest sixteenth of them; `None`: all. For storage in memory at most
@@ -42,6 +45,7 @@ impl Default for LedgerOptions {
             batch_records: 4096,
             detail_records: 8192,
             detail_bytes: 8 << 20,
+            lesson_bytes: 16 << 20,
             max_queued: 65_536,
             retain: None,
         }
@@ -57,6 +61,8 @@ pub struct LedgerStats {
     pub written: u64,
     /// Decision details dropped because too much waited.
     pub detail_shed: u64,
+    /// Rows for learning dropped because too much waited.
+    pub lessons_shed: u64,
     /// Failed attempts to commit a batch; each was repeated.
     pub write_errors: u64,
     /// Records that were still waiting when [`Ledger::close`] ran out of time.
@@ -119,6 +125,7 @@ impl Ledger {
                 s.detail_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
         }
+        self.shed_lesson(&mut record);
         let mut queue = lock(&s.queue);
         queue.records.push(record);
         queue.recorded += 1;
@@ -128,6 +135,25 @@ impl Ledger {
         if len == 1 || len == s.options.batch_records {
             s.wake.notify_one();
         }
+    }
+
+    /// Drops what a record has for learning where too much waits already.
+    fn shed_lesson(&self, record: &mut RequestRecord) {
+        let Some(lesson) = &record.lesson else { return };
+        let (s, bytes) = (&*self.shared, lesson.material.text_bytes());
+        let full = s.queued.load(Ordering::Relaxed) >= s.options.detail_records
+            || s.lesson_bytes.load(Ordering::Relaxed) + bytes > s.options.lesson_bytes;
+        if full {
+            record.lesson = None;
+            s.lessons_shed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            s.lesson_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// How long rows for learning are kept from now on; `None`: none are deleted.
+    pub fn keep_lessons(&self, keep: Option<Keep>) {
+        *lock(&self.shared.keep) = keep;
     }
 
     /// Whether so much waits that new requests should be refused, lest spend be lost.
@@ -233,6 +259,9 @@ struct Shared {
     queued: AtomicUsize,
     detail_bytes: AtomicUsize,
     detail_shed: AtomicU64,
+    lesson_bytes: AtomicUsize,
+    lessons_shed: AtomicU64,
+    keep: Mutex<Option<Keep>>,
     write_errors: AtomicU64,
     failing: AtomicBool,
 }
@@ -256,6 +285,7 @@ impl Shared {
             queued: if queue.closed { 0 } else { waiting },
             written: queue.written,
             detail_shed: self.detail_shed.load(Ordering::Relaxed),
+            lessons_shed: self.lessons_shed.load(Ordering::Relaxed),
             write_errors: self.write_errors.load(Ordering::Relaxed),
             lost: if queue.closed { waiting } else { 0 },
         }
@@ -273,6 +303,23 @@ impl Shared {
         queue.hurry = false;
         std::mem::swap(&mut queue.records, batch);
         !batch.is_empty()
+    }
+
+    /// Makes features of the prompts of a batch, and lets the prompts go. A record that nobody answered has nothing to
+    /// learn from.
+    fn make_features(&self, batch: &mut [RequestRecord]) {
+        let mut bytes = 0;
+        for record in batch {
+            let Some(lesson) = &mut record.lesson else { continue };
+            bytes += lesson.material.text_bytes();
+            let material = std::mem::replace(&mut lesson.material, Material::Packed(Vec::new()));
+            if record.answering().is_none() {
+                record.lesson = None;
+            } else if let Some(lesson) = &mut record.lesson {
+                lesson.material = Material::Packed(material.packed());
+            }
+        }
+        self.lesson_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Ends when the ledger closes and its time is up.
@@ -304,6 +351,7 @@ impl Shared {
 fn run(shared: &Shared, mut writer: Writer) {
     let mut batch = Vec::new();
     while shared.next_batch(&mut batch) {
+        shared.make_features(&mut batch);
         if !commit(shared, &mut writer, &mut batch) {
             tracing::error!(records = batch.len(), "the ledger gave up: its storage still refuses");
             break;
@@ -328,7 +376,8 @@ fn run(shared: &Shared, mut writer: Writer) {
 fn commit(shared: &Shared, writer: &mut Writer, batch: &mut [RequestRecord]) -> bool {
     let mut pause = Duration::from_millis(10);
     loop {
-        match writer.write(batch, shared.given_up()) {
+        let keep = *lock(&shared.keep);
+        match writer.write(batch, keep, shared.given_up()) {
             Ok(()) => {
                 if shared.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("the ledger writes again");

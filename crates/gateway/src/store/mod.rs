@@ -1,7 +1,9 @@
 //! The ledger: one record a request, one row an attempt, written in batches off the request path. It decides nothing.
 
 mod error;
+pub(crate) mod feedback;
 mod ledger;
+mod lesson;
 pub(crate) mod place;
 pub(crate) mod postgres;
 mod read;
@@ -15,7 +17,9 @@ mod tests;
 mod writer;
 
 pub use error::{Fault, LedgerError};
+pub use feedback::FeedbackRow;
 pub use ledger::{Ledger, LedgerOptions, LedgerStats, NotFlushed};
+pub use lesson::{Keep, LearnedRow, LearnedRows, Lesson, Material, ROWS_PER_KEY};
 pub use read::{Reader, StoredAttempt, StoredRequest};
 pub use report::{By, Figures, Group, Percentiles, Report, Saving};
 pub use sampler::DecisionSampler;
@@ -81,6 +85,8 @@ pub struct RequestRecord {
     pub attempts: Vec<AttemptRecord>,
     /// Candidates and exclusions in full, as JSON; `None` where sampled out.
     pub decision: Option<Box<str>>,
+    /// What predictors can learn from it; `None` where nothing is kept for them, or sampled out under load.
+    pub lesson: Option<Box<Lesson>>,
 }
 
 /// How a request ended.

@@ -2,6 +2,7 @@
 //! writes nothing.
 
 use super::error::LedgerError;
+use super::lesson::LearnedRows;
 use super::place::Place;
 use super::report::{By, Report};
 use super::{postgres, sqlite};
@@ -176,6 +177,29 @@ impl Reader {
         match &self.0 {
             Backend::Sqlite(reader) => reader.request(id),
             Backend::Postgres(reader) => reader.request(id),
+        }
+    }
+
+    /// As [`Reader::request`], where the ledger has it at the time that the id carries: ids that Waypost gave carry theirs.
+    /// Never a search of the whole ledger, which a stranger could ask for with made-up ids.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub(crate) fn request_at_its_time(&self, id: RequestId) -> Result<Option<StoredRequest>, LedgerError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.request_at_its_time(id),
+            Backend::Postgres(reader) => reader.request(id),
+        }
+    }
+
+    /// What was kept for learning of requests that arrived at `since_unix_ms` or later, with their scores.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub fn learned_rows(&self, since_unix_ms: i64) -> Result<LearnedRows, LedgerError> {
+        match &self.0 {
+            Backend::Sqlite(reader) => reader.learned_rows(since_unix_ms),
+            Backend::Postgres(reader) => reader.learned_rows(since_unix_ms),
         }
     }
 

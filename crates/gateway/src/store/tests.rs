@@ -1,5 +1,6 @@
 //! The ledger as a whole: what is written comes back, and nothing is lost.
 
+mod lessons;
 mod postgres;
 mod reports;
 
@@ -75,6 +76,7 @@ fn record(rng: &mut Rng) -> RequestRecord {
         tags: (0..rng.below(3)).map(|_| (name("k\"", rng.below(2)), name("v,\n=\u{e9}", rng.below(3)))).collect(),
         attempts,
         decision: (rng.below(3) == 0).then(|| format!("{{\"draw\":{}}}", rng.below(1000)).into()),
+        lesson: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::RequestRecord;
 use super::error::LedgerError;
 use super::ledger::LedgerOptions;
+use super::lesson::Keep;
 use super::place::Place;
 use super::{postgres, sqlite};
 
@@ -28,7 +29,7 @@ impl Writer {
         })
     }
 
-    /// Writes `records`. After an error it is called again with the same records until it succeeds: what was written
+    /// Writes `records`, and deletes lessons that are not to be kept. After an error it is called again with the same records until it succeeds: what was written
     /// already is then not written again. Ends early where `given_up` does; SQLite's waits are short by themselves.
     ///
     /// # Errors
@@ -36,11 +37,12 @@ impl Writer {
     pub(super) fn write(
         &mut self,
         records: &[RequestRecord],
+        lessons: Option<Keep>,
         given_up: impl Future<Output = ()>,
     ) -> Result<(), LedgerError> {
         match self {
-            Self::Sqlite(rows, location) => rows.write(records).map_err(|e| location.explain(e)),
-            Self::Postgres(rows) => rows.write(records, given_up),
+            Self::Sqlite(rows, location) => rows.write(records, lessons).map_err(|e| location.explain(e)),
+            Self::Postgres(rows) => rows.write(records, lessons, given_up),
         }
     }
 }

@@ -10,6 +10,7 @@ mod cli;
 mod dialects;
 mod execution;
 mod faults;
+mod feedback;
 mod forwarding;
 mod gate;
 mod google;

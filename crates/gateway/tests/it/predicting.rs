@@ -27,7 +27,7 @@ fn trained(weak: &str, strong: &str) -> Predictor {
     let fields =
         ["function", "group", "matrix", "sequence", "graph", "measure", "ring", "polynomial", "manifold", "set"];
     let row = |i: usize| {
-        let hard = i % 2 == 0;
+        let hard = i.is_multiple_of(2);
         let (thing, field) = (things[i % things.len()], fields[i % fields.len()]);
         let prompt = match hard {
             true => format!(

@@ -4,12 +4,14 @@
 //! What refers to something else is still a name here; `resolve` turns it into an index.
 
 mod gate;
+mod learning;
 mod models;
 mod policies;
 mod providers;
 mod server;
 
 pub(super) use gate::{GateKeys, LimitKeys, OnExhausted, OnStoreLoss, Threshold};
+pub(super) use learning::Learning;
 pub(super) use models::{Capability, Model, Status};
 pub(super) use policies::{
     CacheKeys, Class, Compliance, Peak, PolicyKeys, PredictorKeys, Route, Share, Stage, StrategyKeys, StrategyName,
@@ -84,6 +86,9 @@ pub(super) struct Config {
     /// How long a process may spend what it has leased of a budget without asking again, 1 second to 10 minutes. What a
     /// process that died had leased counts as spent until then. Default `10s`.
     pub(super) lease_ttl: Option<Checked<LeaseTtl>>,
+    /// What is kept of answered requests so that predictors can be trained on them: features of their prompts, outcomes,
+    /// tokens, cost; no text. Default: kept where this section is there.
+    pub(super) learning: Option<Learning>,
     /// Predicted quality, the classifier and exploration: what every route, every stage and `auto` begin with.
     pub(super) predictor: PredictorKeys,
 }

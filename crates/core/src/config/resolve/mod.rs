@@ -90,6 +90,7 @@ pub(super) fn resolve(raw: &raw::Config, checked: &Checked, root: &Node, today: 
         fallback_model,
         predictors: r.predictors,
         telemetry: server::telemetry(&raw.telemetry),
+        learning: server::learning(raw.learning.as_ref()),
         default_max_output_tokens: raw.default_max_output_tokens.unwrap_or(4096),
     };
     Resolved { config, errors: r.errors, warnings: r.warnings }

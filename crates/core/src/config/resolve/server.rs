@@ -2,7 +2,9 @@
 
 use super::Resolver;
 use crate::config::value::Checked;
-use crate::config::{Auth, BreakerConfig, Execution, Path, Server, Storage, Telemetry, Tls, listen_refusal, raw};
+use crate::config::{
+    Auth, BreakerConfig, Execution, Learning, Path, Server, Storage, Telemetry, Tls, listen_refusal, raw,
+};
 use crate::registry::Timeouts;
 use std::time::Duration;
 
@@ -82,4 +84,13 @@ pub(super) fn execution(raw: &raw::Execution) -> Execution {
 
 pub(super) fn telemetry(raw: &raw::Telemetry) -> Telemetry {
     Telemetry { decisions: raw.decisions.map_or(1.0, |u| u.0) }
+}
+
+/// On where the section is there and does not say otherwise.
+pub(super) fn learning(raw: Option<&raw::Learning>) -> Option<Learning> {
+    let (raw, usual) = (raw?, Learning::default());
+    raw.enabled.unwrap_or(true).then(|| Learning {
+        keep: raw.keep.map_or(usual.keep, |k| k.0.0),
+        max_rows: raw.max_rows.map_or(usual.max_rows, u64::from),
+    })
 }

@@ -1,6 +1,7 @@
 //! What a good file means. `gate` has limits and keys, `mistakes` the bad ones, `robust` the hostile ones.
 
 mod gate;
+mod learning;
 mod mistakes;
 mod robust;
 

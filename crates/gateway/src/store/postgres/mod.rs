@@ -2,12 +2,14 @@
 //! after a while, never a wait for ever.
 
 mod connect;
+mod feedback;
 mod read;
 mod report;
 mod rows;
 mod schema;
 mod tls;
 
+pub(super) use feedback::Feedback;
 pub(super) use read::Reader;
 pub(super) use rows::RowWriter;
 

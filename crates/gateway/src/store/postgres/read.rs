@@ -2,8 +2,9 @@
 //! question is asked on a thread of its own.
 
 use super::rows::is_lost;
-use super::{Blocking, Server, Session, connect, report, schema, within};
+use super::{Blocking, Server, Session, connect, feedback, report, schema, within};
 use crate::store::error::LedgerError;
+use crate::store::lesson::LearnedRows;
 use crate::store::read::counted;
 use crate::store::report::{By, Report};
 use crate::store::tags::parse_tags;
@@ -15,6 +16,8 @@ use waypost_core::gate::ScopeId;
 use waypost_core::units::RequestId;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// Some hundred thousand rows for a training.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(120);
 
 const REQUEST_COLUMNS: &str = "seq, id, unix_ms, key, team, route, stage, level, strategy, class, task, \
     estimated_input_tokens, complexity, stream, model, degraded, outcome, status, code, reason, duration_us, cost, \
@@ -64,6 +67,10 @@ impl Reader {
 
     pub(in crate::store) fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, LedgerError> {
         self.ask(async |session| within(&self.server, READ_TIMEOUT, request(session, id)).await)
+    }
+
+    pub(in crate::store) fn learned_rows(&self, since_unix_ms: i64) -> Result<LearnedRows, LedgerError> {
+        self.ask(async |session| within(&self.server, LEARN_TIMEOUT, feedback::lessons(session, since_unix_ms)).await)
     }
 
     pub(in crate::store) fn report(&self, by: By, since_unix_ms: i64) -> Result<Report, LedgerError> {

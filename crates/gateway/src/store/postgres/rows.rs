@@ -4,8 +4,10 @@
 //! also writes its number beside the name of this process (`ledger_writers`): repeated, it finds its number there, or
 //! waits for the lost one to end, and writes nothing twice.
 
-use super::{Blocking, Server, Session, connect, open, within};
+use super::{Blocking, Server, Session, connect, feedback, open, within};
 use crate::store::error::{Fault, LedgerError};
+use crate::store::feedback::LOOKED_AT;
+use crate::store::lesson::{Keep, LessonRow};
 use crate::store::tags::push_tags;
 use crate::store::{AttemptRecord, RequestRecord, is_aside, stored};
 use std::borrow::Cow;
@@ -74,13 +76,14 @@ impl RowWriter {
     pub(in crate::store) fn write(
         &mut self,
         records: &[RequestRecord],
+        lessons: Option<Keep>,
         given_up: impl Future<Output = ()>,
     ) -> Result<(), LedgerError> {
         let Self { runtime, writing } = self;
         let result = runtime.wait(async {
             tokio::select! {
                 biased;
-                result = writing.write(records) => Some(result),
+                result = writing.write(records, lessons) => Some(result),
                 () = given_up => None,
             }
         });
@@ -106,15 +109,15 @@ struct Writing {
 }
 
 impl Writing {
-    async fn write(&mut self, records: &[RequestRecord]) -> Result<(), LedgerError> {
+    async fn write(&mut self, records: &[RequestRecord], lessons: Option<Keep>) -> Result<(), LedgerError> {
         while self.done < records.len() {
             let part = &records[self.done..records.len().min(self.done + MOST_RECORDS)];
             // A connection that was lost while nothing was written is no failure yet.
             let reused = self.connection.is_some();
-            match self.transaction(part).await {
+            match self.transaction(part, lessons).await {
                 Err(error) if reused && is_lost(&error) => {
                     self.connection = None;
-                    self.transaction(part).await?;
+                    self.transaction(part, lessons).await?;
                 }
                 result => result?,
             }
@@ -125,7 +128,7 @@ impl Writing {
         Ok(())
     }
 
-    async fn transaction(&mut self, part: &[RequestRecord]) -> Result<(), LedgerError> {
+    async fn transaction(&mut self, part: &[RequestRecord], lessons: Option<Keep>) -> Result<(), LedgerError> {
         let (session, statements) = match &mut self.connection {
             Some(open) => open,
             closed => {
@@ -138,6 +141,7 @@ impl Writing {
             let tx = session.transaction().await?;
             if tx.execute(&statements.mark, &[&self.id, &(self.number + 1)]).await? == 1 {
                 statements.insert(&tx, part).await?;
+                statements.insert_lessons(&tx, part, lessons).await?;
             }
             tx.commit().await
         };
@@ -162,6 +166,7 @@ struct Statements {
     requests: Statement,
     attempts: Statement,
     decisions: Statement,
+    lessons: Statement,
 }
 
 impl Statements {
@@ -172,6 +177,7 @@ impl Statements {
             requests: session.prepare(INSERT_REQUESTS).await?,
             attempts: session.prepare(INSERT_ATTEMPTS).await?,
             decisions: session.prepare(INSERT_DECISIONS).await?,
+            lessons: session.prepare(feedback::INSERT_LESSONS).await?,
         })
     }
 
@@ -184,6 +190,26 @@ impl Statements {
             seqs.iter().zip(records).filter_map(|(seq, r)| Some((seq, text(r.decision.as_deref()?)))).unzip();
         if !of.is_empty() {
             tx.execute(&self.decisions, &[&of, &details]).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows for learning, and the end of those that are too old or too many.
+    async fn insert_lessons(
+        &self,
+        tx: &Transaction<'_>,
+        records: &[RequestRecord],
+        keep: Option<Keep>,
+    ) -> Result<(), Error> {
+        let rows: Vec<LessonRow<'_>> = records.iter().filter_map(RequestRecord::lesson_row).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        feedback::insert_lessons(tx, &self.lessons, &rows).await?;
+        let newest = records.iter().map(|r| r.unix_ms).max();
+        if let (Some(keep), Some(now)) = (keep, newest) {
+            let looked_at = LOOKED_AT.max(2 * rows.len() as i64);
+            feedback::forget(tx.client(), "lessons", keep.since(now), keep.stored_rows(), looked_at).await?;
         }
         Ok(())
     }
@@ -278,11 +304,11 @@ impl Statements {
     }
 }
 
-fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+pub(super) fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
 /// Postgres refuses the character NUL, and one text with it would stop the ledger.
-fn text(text: &str) -> Cow<'_, str> {
+pub(super) fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 use tokio_postgres::{Client, Error};
 
 /// Step `n` takes the schema from version `n` to `n + 1`. Append only: a released step never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/postgres/1.sql"), include_str!("../migrations/postgres/2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/1.sql"),
+    include_str!("../migrations/postgres/2.sql"),
+    include_str!("../migrations/postgres/3.sql"),
+];
 
 /// Reading the version.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);

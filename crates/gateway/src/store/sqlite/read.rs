@@ -1,8 +1,9 @@
 //! Reads of single requests, through a connection of their own, which never blocks the writer for long.
 
-use super::report;
 use super::schema::{ATTEMPT_BITS, Location, SEQ_BITS};
+use super::{feedback, report};
 use crate::store::error::LedgerError;
+use crate::store::lesson::LearnedRows;
 use crate::store::read::counted;
 use crate::store::report::{By, Report};
 use crate::store::tags::parse_tags;
@@ -58,6 +59,22 @@ impl Reader {
 
     /// Ids whose first 48 bits are the time in milliseconds (as in UUIDv7) are found at once; others cost a scan.
     pub(in crate::store) fn request(&self, id: RequestId) -> Result<Option<StoredRequest>, LedgerError> {
+        self.found(id, find)
+    }
+
+    pub(in crate::store) fn request_at_its_time(&self, id: RequestId) -> Result<Option<StoredRequest>, LedgerError> {
+        self.found(id, find_at_its_time)
+    }
+
+    pub(in crate::store) fn learned_rows(&self, since_unix_ms: i64) -> Result<LearnedRows, LedgerError> {
+        feedback::lessons(&self.conn(), since_unix_ms).map_err(|e| self.location.explain(e))
+    }
+
+    fn found(
+        &self,
+        id: RequestId,
+        find: fn(&Connection, RequestId) -> rusqlite::Result<Option<i64>>,
+    ) -> Result<Option<StoredRequest>, LedgerError> {
         let conn = self.conn();
         let read = || {
             let Some(seq) = find(&conn, id)? else { return Ok(None) };
@@ -86,19 +103,23 @@ impl Reader {
 
 /// The row of a request.
 fn find(conn: &Connection, id: RequestId) -> rusqlite::Result<Option<i64>> {
-    let bytes = id.0.to_be_bytes();
-    // An id that carries its time lies near that time: the row was written when the request ended, within the hour.
-    let ms = (id.0 >> 80) as i64;
-    let (from, to) = (ms << SEQ_BITS, (ms + 3_600_000) << SEQ_BITS);
-    let near = conn
-        .prepare_cached("SELECT seq FROM requests WHERE seq BETWEEN ? AND ? AND id = ? LIMIT 1")?
-        .query_row(params![from, to, bytes.as_slice()], |row| row.get(0))
-        .optional()?;
+    let near = find_at_its_time(conn, id)?;
     if near.is_some() {
         return Ok(near);
     }
     conn.prepare_cached("SELECT seq FROM requests WHERE id = ? ORDER BY seq DESC LIMIT 1")?
-        .query_row([bytes.as_slice()], |row| row.get(0))
+        .query_row([id.0.to_be_bytes().as_slice()], |row| row.get(0))
+        .optional()
+}
+
+/// The same, within an hour of the time that the id carries.
+fn find_at_its_time(conn: &Connection, id: RequestId) -> rusqlite::Result<Option<i64>> {
+    let bytes = id.0.to_be_bytes();
+    // An id that carries its time lies near that time: the row was written when the request ended, within the hour.
+    let ms = (id.0 >> 80) as i64;
+    let (from, to) = (ms << SEQ_BITS, (ms + 3_600_000) << SEQ_BITS);
+    conn.prepare_cached("SELECT seq FROM requests WHERE seq BETWEEN ? AND ? AND id = ? LIMIT 1")?
+        .query_row(params![from, to, bytes.as_slice()], |row| row.get(0))
         .optional()
 }
 

@@ -1,6 +1,9 @@
 //! Records to rows: dictionaries and inserts, one transaction a batch. It owns no thread, no queue and no clock.
 
+use super::feedback;
 use super::schema::{ATTEMPT_BITS, SEQ_BITS};
+use crate::store::feedback::LOOKED_AT;
+use crate::store::lesson::Keep;
 use crate::store::tags::push_tags;
 use crate::store::{AttemptRecord, RequestOutcome, RequestRecord, stored};
 use hashbrown::HashTable;
@@ -48,8 +51,8 @@ impl RowWriter {
     }
 
     /// Writes all of `records` or, on an error, none.
-    pub(in crate::store) fn write(&mut self, records: &[RequestRecord]) -> rusqlite::Result<()> {
-        let result = self.try_write(records);
+    pub(in crate::store) fn write(&mut self, records: &[RequestRecord], lessons: Option<Keep>) -> rusqlite::Result<()> {
+        let result = self.try_write(records, lessons);
         if result.is_err() {
             // Numbers given in the transaction that was rolled back do not exist.
             self.dictionaries = Dictionaries::default();
@@ -57,7 +60,7 @@ impl RowWriter {
         result
     }
 
-    fn try_write(&mut self, records: &[RequestRecord]) -> rusqlite::Result<()> {
+    fn try_write(&mut self, records: &[RequestRecord], lessons: Option<Keep>) -> rusqlite::Result<()> {
         // Immediate: the numbers that this transaction continues must not move, another process may write here too.
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut last: i64 = tx.prepare_cached(LAST_SEQ)?.query_row([], |row| row.get(0))?;
@@ -79,8 +82,23 @@ impl RowWriter {
                 tx.prepare_cached("DELETE FROM decisions WHERE seq <= ?")?.execute([expired])?;
             }
         }
+        write_lessons(&tx, records, lessons)?;
         tx.commit()
     }
+}
+
+/// Rows for learning, and the end of those that are too old or too many.
+fn write_lessons(tx: &Transaction<'_>, records: &[RequestRecord], keep: Option<Keep>) -> rusqlite::Result<()> {
+    let mut written = 0;
+    for row in records.iter().filter_map(RequestRecord::lesson_row) {
+        feedback::insert_lesson(tx, &row)?;
+        written += 1;
+    }
+    let newest = records.iter().map(|r| r.unix_ms).max();
+    if let (Some(keep), Some(now), 1..) = (keep, newest, written) {
+        feedback::forget(tx, "lessons", keep.since(now), keep.stored_rows(), LOOKED_AT.max(2 * written))?;
+    }
+    Ok(())
 }
 
 /// Finds what has become too old, by marks that it sets as rows are written. A mark of a batch that was rolled back makes

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/1.sql"),
     include_str!("../migrations/sqlite/2.sql"),
     include_str!("../migrations/sqlite/3.sql"),
+    include_str!("../migrations/sqlite/4.sql"),
 ];
 
 /// A place that connections can be opened to.
@@ -183,7 +184,7 @@ mod tests {
             let version: i64 = conn.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
             assert_eq!(version, MIGRATIONS.len() as i64);
             conn.execute_batch("SELECT * FROM requests_v; SELECT * FROM attempts_v").unwrap();
-            for table in ["client_keys", "scope_limits", "audit", "budget_books", "meta"] {
+            for table in ["client_keys", "scope_limits", "audit", "budget_books", "meta", "lessons", "feedback"] {
                 conn.execute_batch(&format!("SELECT * FROM {table}")).unwrap();
             }
         }
