@@ -39,7 +39,7 @@ fn many_gateways_start_at_once_on_an_empty_database_and_write_to_it() {
         }
     });
     all_there(&Reader::open(&of(&database)).unwrap(), &parts.concat());
-    assert_eq!(database.psql("SELECT count(*), max(version) FROM waypost_schema"), "1|2");
+    assert_eq!(database.psql("SELECT count(*), max(version) FROM waypost_schema"), "1|3");
     assert_eq!(database.psql("SELECT count(*) FROM ledger_writers"), "6");
 }
 
