@@ -114,7 +114,12 @@ impl Live for LiveView<'_> {
         let route = place.route.map_or("", |r| &*config.routes[r].name);
         let shift = self.snapshot.corrections.load().shift(&config.registry.model(model).name, route);
         let of = |score| shifted(score, shift);
-        Some(Predicted { quality: of(predicted.quality), low: of(predicted.low), high: of(predicted.high), ..predicted })
+        Some(Predicted {
+            quality: of(predicted.quality),
+            low: of(predicted.low),
+            high: of(predicted.high),
+            ..predicted
+        })
     }
 
     fn gate(&self, place: Place) -> Gated {
