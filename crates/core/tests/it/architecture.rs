@@ -58,10 +58,12 @@ const LEARN: Rows = &[
     ("rng", &[]),
     ("text", &[]),
     ("outcome", &[]),
+    ("online", &[]),
     ("heads", &["rng"]),
     ("prior", &["heads"]),
     ("labels", &["prior"]),
     ("features", &["heads", "text"]),
+    ("kept", &["features", "text"]),
     ("field", &["heads", "prior", "rng", "text"]),
     ("eval", &["outcome", "rng"]),
     ("length", &["field", "heads", "outcome", "prior", "rng"]),
@@ -71,6 +73,7 @@ const LEARN: Rows = &[
         "train",
         &["eval", "features", "field", "file", "heads", "labels", "length", "outcome", "predictor", "prior", "rng"],
     ),
+    ("retrain", &["field", "predictor", "rng", "train"]),
 ];
 
 const GATEWAY: Rows = &[

@@ -1,6 +1,7 @@
 //! To whom a score belongs: the model that answered, also after a fallback, in a stream, and in one that was left.
 
 use crate::harness::{Gateway, ask, ask_stream, chain, soon};
+use crate::predicting::{HARD, predictor};
 use crate::upstream::{Door, ROLE, STOP, Script, Upstream, delta};
 use bytes::Bytes;
 use http::Request;
@@ -66,4 +67,42 @@ async fn what_nobody_answered_has_no_score_and_no_lesson() {
     let (status, said) = told(&gateway, &reply.id(), 0.0).await;
     assert_eq!((status, &said["error"]["code"]), (400, &json!("invalid_request")), "{said}");
     assert!(lessons(&gateway).is_empty());
+}
+
+/// What `/v1/route` expects of model `b` on a hard request.
+async fn expected(gateway: &Gateway, route: &str) -> f64 {
+    let body = json!({"model": route, "messages": [{"role": "user", "content": HARD}]});
+    let shown = gateway.admin("/v1/route", &body).await.json();
+    let candidates = shown["candidates"].as_array().unwrap_or_else(|| panic!("{shown}"));
+    let b = candidates.iter().find(|c| c["model"] == "b").unwrap_or_else(|| panic!("{shown}"));
+    b["quality"].as_f64().unwrap_or_else(|| panic!("{shown}"))
+}
+
+#[tokio::test]
+async fn scores_correct_a_predictor_on_their_route_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routing.wpm");
+    std::fs::write(&path, predictor().write()).unwrap();
+    let (a, b) = (Upstream::start().await, Upstream::start().await);
+    let more = format!(
+        "  one: {{ strategy: quality, candidates: [a, b] }}\n  two: {{ strategy: quality, candidates: [a, b] }}\n\
+         predictor: {{ model: '{}' }}\n",
+        path.display()
+    );
+    let gateway = Gateway::start(&chain(&[&a, &b], &more));
+    let (one, two) = (expected(&gateway, "one").await, expected(&gateway, "two").await);
+    for _ in 0..15 {
+        let body = json!({"model": "one", "messages": [{"role": "user", "content": HARD}]});
+        let reply = gateway.post(&body).await;
+        assert_eq!(reply.model(), "b");
+        assert_eq!(told(&gateway, &reply.id(), 0.0).await.0, 200);
+    }
+    let after = expected(&gateway, "one").await;
+    assert!(one - after > 0.08, "{one} to {after}");
+    assert_eq!(expected(&gateway, "two").await, two, "another route is another matter");
+    for row in lessons(&gateway) {
+        let predicted = f64::from(row.predicted.expect("it was predicted"));
+        assert!((predicted - one).abs() < 1e-3, "before any correction: {predicted}, not {one}");
+        assert_eq!((row.propensity, row.score), (Some(1.0), Some(0.0)));
+    }
 }

@@ -13,11 +13,11 @@ use waypost_learn::predictor::Predictor;
 use waypost_learn::train::{Options, Sample, train};
 
 const EASY: &str = "What colour is the sky on a clear day? Answer in one word, please.";
-const HARD: &str =
+pub(crate) const HARD: &str =
     "Prove that every continuous function on a compact interval attains its maximum, and derive the theorem.";
 
 /// A predictor of models `a` and `b`: `b` is always good, `a` only where nothing is to be proved.
-fn predictor() -> &'static Predictor {
+pub(crate) fn predictor() -> &'static Predictor {
     static TRAINED: OnceLock<Predictor> = OnceLock::new();
     TRAINED.get_or_init(|| trained("a", "b"))
 }
