@@ -105,8 +105,6 @@ impl Names {
                 cost: Some(cost),
             }],
             decision: None,
-            lesson: None,
-            propensity: None,
         }
     }
 }

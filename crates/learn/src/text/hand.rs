@@ -23,7 +23,7 @@ const ASKED_GROUPS: [Group; 10] = [
     Group::Compare,
 ];
 
-/// The features of a prompt, in a fixed order; see [`NAMES`].
+/// The features of a prompt, in a fixed order: its shape, counts of word groups, counts in the sentence that asks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hand(pub [f32; HAND]);
 
