@@ -12,7 +12,7 @@ use waypost_core::profile::Task;
 use waypost_core::registry::{EndpointIx, ModelIx};
 use waypost_core::route::{Gated, Live, Place, Predicted, UNKNOWN_QUALITY};
 use waypost_core::units::Instant;
-use waypost_learn::online::shifted;
+use waypost_learn::online::{Corrections, shifted};
 
 /// Live views at one moment.
 pub struct LiveView<'a> {
@@ -22,6 +22,8 @@ pub struct LiveView<'a> {
     predict: Option<&'a Predict<'a>>,
     /// What was predicted for the place that decides; asked at most once.
     predictions: OnceCell<Option<Predictions>>,
+    /// What scores taught, as it was when it was first asked for: one decision sees one state of it.
+    corrections: OnceCell<arc_swap::Guard<Arc<Corrections>>>,
 }
 
 /// What is predicted of a request that was put there.
@@ -42,7 +44,7 @@ struct GateView<'a> {
 impl<'a> LiveView<'a> {
     /// Without a gate.
     pub fn new(snapshot: &'a Snapshot, now: Instant) -> Self {
-        Self { snapshot, now, gate: None, predict: None, predictions: OnceCell::new() }
+        Self { snapshot, now, gate: None, predict: None, predictions: OnceCell::new(), corrections: OnceCell::new() }
     }
 
     /// With the gate, for a request of this key with these tags.
@@ -61,6 +63,12 @@ impl<'a> LiveView<'a> {
     pub fn into_found(self) -> (Option<Scopes>, Option<Predictions>) {
         let scopes = self.gate.and_then(|gate| gate.found.into_inner());
         (scopes, self.predictions.into_inner().flatten())
+    }
+
+    /// What scores taught; `None`: nothing is to be learned from them.
+    fn corrections(&self) -> Option<&Corrections> {
+        self.snapshot.config.learning.as_ref()?;
+        Some(self.corrections.get_or_init(|| self.snapshot.corrections.load()))
     }
 
     /// Calls with what is found for a request that was put there.
@@ -91,28 +99,18 @@ impl Live for LiveView<'_> {
     }
 
     fn quality(&self, model: ModelIx, task: Task, configured: Option<f32>) -> Option<f32> {
-        if self.snapshot.config.learning.is_none() {
-            return configured;
-        }
-        let corrections = self.snapshot.corrections.load();
-        corrections
-            .quality(
-                &self.snapshot.config.registry.model(model).name,
-                task.name(),
-                configured.unwrap_or(UNKNOWN_QUALITY),
-            )
-            .or(configured)
+        let Some(corrections) = self.corrections() else { return configured };
+        let name = &self.snapshot.config.registry.model(model).name;
+        corrections.quality(name, task.name(), configured.unwrap_or(UNKNOWN_QUALITY)).or(configured)
     }
 
     fn predicted(&self, place: Place, model: ModelIx) -> Option<Predicted> {
         let predict = self.predict?;
         let predicted = self.predictions.get_or_init(|| predict(place)).as_ref()?.of(model)?;
+        let Some(corrections) = self.corrections() else { return Some(predicted) };
         let config = &self.snapshot.config;
-        if config.learning.is_none() {
-            return Some(predicted);
-        }
         let route = place.route.map_or("", |r| &*config.routes[r].name);
-        let shift = self.snapshot.corrections.load().shift(&config.registry.model(model).name, route);
+        let shift = corrections.shift(&config.registry.model(model).name, route);
         let of = |score| shifted(score, shift);
         Some(Predicted {
             quality: of(predicted.quality),

@@ -44,9 +44,9 @@ impl Features {
 }
 
 /// Many prompts' features as one matrix, and their hashes where all have them.
-pub fn columns(features: &[Features]) -> (Dense, Option<Vec<Vec<u32>>>) {
-    let values = features.iter().flat_map(|f| f.dense).collect();
-    (Dense { width: DENSE, values }, features.iter().map(|f| f.hashes.clone()).collect())
+pub fn columns<'a>(features: impl Iterator<Item = &'a Features> + Clone) -> (Dense, Option<Vec<Vec<u32>>>) {
+    let values = features.clone().flat_map(|f| f.dense).collect();
+    (Dense { width: DENSE, values }, features.map(|f| f.hashes.clone()).collect())
 }
 
 /// A number well mixed (the finaliser of MurmurHash3), its upper half.

@@ -84,14 +84,29 @@ pub struct Scratch {
 impl Field {
     /// Adds what the text says to `sum`, which holds what the priors said.
     pub fn add_text(&self, dense: &[f32], hashes: Option<&[u32]>, scratch: &mut Scratch, sum: &mut [f32]) {
+        self.add_linear(dense, scratch, sum);
+        self.add_words(hashes, scratch, sum);
+        self.add_trees(dense, sum);
+    }
+
+    /// Adds what hand features and the embedding say, line by line.
+    pub(crate) fn add_linear(&self, dense: &[f32], scratch: &mut Scratch, sum: &mut [f32]) {
         if let Some(linear) = &self.linear {
             self.scale.apply(dense, &mut scratch.scaled);
             linear.add(&scratch.scaled, 1.0, sum);
         }
+    }
+
+    /// Adds what words and word pairs say; nothing where they were not kept.
+    pub(crate) fn add_words(&self, hashes: Option<&[u32]>, scratch: &mut Scratch, sum: &mut [f32]) {
         if let (Some((rarity, grams)), Some(hashes)) = (&self.grams, hashes) {
             rarity.weigh(hashes, &mut scratch.buckets, &mut scratch.weights);
             grams.add((&scratch.buckets, &scratch.weights), 1.0, sum);
         }
+    }
+
+    /// Adds what the trees say.
+    pub(crate) fn add_trees(&self, dense: &[f32], sum: &mut [f32]) {
         if let Some(boost) = &self.boost {
             boost.add(dense, 1.0, sum);
         }
@@ -192,22 +207,18 @@ impl Heads {
     }
 
     fn fit_linear(&mut self, inputs: &Inputs, rest: &Targets, rows: &[usize]) {
-        let mut scaled = Dense { width: inputs.dense.width, values: Vec::with_capacity(inputs.dense.values.len()) };
-        let mut hand = Dense { width: HAND, values: Vec::new() };
+        // Few rows cannot tell which of the embedding's directions matter.
+        let few = rest.len() < ROWS_FOR_WORDS;
+        let (width, penalty) = if few { (HAND, HAND_PENALTY) } else { (inputs.dense.width, DENSE_PENALTY) };
+        let mut scaled = Dense { width, values: Vec::with_capacity(width * inputs.dense.len()) };
         let mut row_of = Vec::new();
         for row in 0..inputs.dense.len() {
             self.scale.apply(inputs.dense.row(row), &mut row_of);
-            hand.values.extend_from_slice(&row_of[..HAND]);
-            scaled.values.append(&mut row_of);
+            scaled.values.extend_from_slice(&row_of[..width]);
         }
-        // Few rows cannot tell which of the embedding's directions matter.
-        if rest.len() >= ROWS_FOR_WORDS {
-            self.linear = Some(Linear::fit(&scaled, rest, rows, DENSE_PENALTY));
-        } else {
-            let mut linear = Linear::fit(&hand, rest, rows, HAND_PENALTY);
-            linear.weights.resize(inputs.dense.width * self.outputs, 0.0);
-            self.linear = Some(linear);
-        }
+        let mut linear = Linear::fit(&scaled, rest, rows, penalty);
+        linear.weights.resize(inputs.dense.width * self.outputs, 0.0);
+        self.linear = Some(linear);
     }
 
     fn fit_grams(&mut self, hashes: &[Vec<u32>], rest: &Targets, rows: &[usize], buckets: usize) {

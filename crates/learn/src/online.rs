@@ -110,12 +110,6 @@ impl Outcomes {
     pub fn corrections(&self) -> &Corrections {
         &self.corrections
     }
-
-    /// Forgets the intercepts: another predictor is in force, and is off elsewhere.
-    pub fn forget_intercepts(&mut self) {
-        self.intercepts.clear();
-        self.corrections.shifts.clear();
-    }
 }
 
 impl Corrections {
@@ -134,11 +128,6 @@ impl Corrections {
     pub fn quality(&self, model: &str, task: &str, configured: f32) -> Option<f32> {
         let (sum, weight) = self.tasks.get(task)?.get(model)?;
         Some((PRIOR_WEIGHT * configured + sum) / (PRIOR_WEIGHT + weight))
-    }
-
-    /// Every shift: route, model, logits.
-    pub fn shifts(&self) -> impl Iterator<Item = (&str, &str, f32)> {
-        self.shifts.iter().flat_map(|(route, models)| models.iter().map(move |(model, s)| (&**route, &**model, *s)))
     }
 }
 

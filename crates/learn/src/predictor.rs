@@ -43,7 +43,7 @@ pub struct Moved {
 /// What a model file says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The method's name: `learned`, `similarity`, `elo` or `skew`.
+    /// The method's name: `learned`.
     pub method: String,
     /// The seed of its training.
     pub seed: u64,
@@ -163,31 +163,18 @@ impl Predictor {
     /// What moved the expected score of each model, part by part.
     pub fn moved(&self, features: &Features, labels: &[Label]) -> Vec<Moved> {
         let field = &self.quality.field;
-        let part = |add: &dyn Fn(&mut [f32])| {
+        let belief = self.quality.belief;
+        let part = |add: &mut dyn FnMut(&mut [f32])| {
             let mut said = vec![0f32; field.outputs];
             add(&mut said);
             let shared = said.iter().sum::<f32>() / field.outputs.max(1) as f32;
-            said.iter().map(|s| shared + self.quality.belief * (s - shared)).collect::<Vec<f32>>()
-        };
-        let mut scratch = Scratch::default();
-        let only = |linear: bool, words: bool, trees: bool| Field {
-            linear: field.linear.clone().filter(|_| linear),
-            grams: field.grams.clone().filter(|_| words),
-            boost: field.boost.clone().filter(|_| trees),
-            ..field.clone()
-        };
-        let mut text = |field: Field| {
-            let mut said = vec![0f32; field.outputs];
-            field.add_text(&features.dense, features.hashes.as_deref(), &mut scratch, &mut said);
+            said.iter_mut().for_each(|s| *s = shared + belief * (*s - shared));
             said
         };
-        let (linear, words, trees) =
-            (text(only(true, false, false)), text(only(false, true, false)), text(only(false, false, true)));
-        let (linear, words, trees) = (
-            part(&|sum| sum.copy_from_slice(&linear)),
-            part(&|sum| sum.copy_from_slice(&words)),
-            part(&|sum| sum.copy_from_slice(&trees)),
-        );
+        let mut scratch = Scratch::default();
+        let linear = part(&mut |sum| field.add_linear(&features.dense, &mut scratch, sum));
+        let words = part(&mut |sum| field.add_words(features.hashes.as_deref(), &mut scratch, sum));
+        let trees = part(&mut |sum| field.add_trees(&features.dense, sum));
         let mut labelled = vec![0f32; field.outputs];
         field.priors.add(labels, &mut labelled);
         (0..field.outputs)

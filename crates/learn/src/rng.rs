@@ -1,7 +1,8 @@
 //! Seeded randomness: the same seed gives the same folds, samples and resamples on every machine. Not for secrets.
 
 /// A generator of 64-bit numbers (SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-/// 2014). Each purpose takes a generator of its own through [`Rng::fork`], so that one more draw here changes nothing there.
+/// 2014). Each purpose takes a generator of its own through [`Rng::fork`], so that one more draw for one changes nothing for another. The core's `Rng` has the
+/// same numbers; this crate stands without the core.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
@@ -11,7 +12,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// A generator for one purpose, by its number; independent of how many numbers were drawn from this one.
+    /// A generator for one purpose, by its number, as of what was drawn from this one so far.
     #[must_use]
     pub fn fork(&self, purpose: u64) -> Self {
         Self(mix(self.0 ^ mix(purpose.wrapping_mul(GOLDEN) ^ GOLDEN)))

@@ -3,7 +3,7 @@
 mod guard;
 mod promise;
 
-pub use promise::{PromiseError, Wanted, pick, train_with_promise};
+pub use promise::{PromiseError, Wanted, train_with_promise};
 
 use crate::eval::{Predictions, Report};
 use crate::features::{Features, columns};
@@ -143,7 +143,7 @@ pub fn train(samples: &[Sample], options: Options, progress: &dyn Fn(Step)) -> R
     let data = guard::check(samples)?;
     let rng = Rng::new(options.seed);
     let models = data.models.len();
-    let (dense, hashes) = columns(&data.samples.iter().map(|s| s.features.clone()).collect::<Vec<_>>());
+    let (dense, hashes) = columns(data.samples.iter().map(|s| &s.features));
     let inputs = Inputs { dense, hashes, labels: data.samples.iter().map(|s| s.labels.clone()).collect() };
     let mut notes = data.notes;
     if inputs.hashes.is_none() {

@@ -5,11 +5,11 @@ use super::{Failure, print, train};
 use clap::Args;
 use std::fmt::Write;
 use std::path::PathBuf;
-use waypost_learn::eval::{self, Efficiency, Metrics, Predictions, Report, Spread, write_predictions};
+use waypost_learn::eval::{self, Efficiency, Metrics, Report, Spread, write_predictions};
 use waypost_learn::outcome::Row;
 use waypost_learn::predictor::Predictor;
 use waypost_learn::rng::Rng;
-use waypost_learn::train::Sample;
+use waypost_learn::train::{Sample, Trained};
 
 /// What `waypost eval` was asked for.
 #[derive(Debug, Args)]
@@ -52,21 +52,30 @@ pub(super) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let samples = outcomes::read(&args.data)?;
     known_models(&predictor, &samples)?;
     let dev = if args.dev.is_empty() { None } else { Some(outcomes::read(&args.data.with(&args.dev))?) };
+    let training = if args.train_data.is_empty() { None } else { Some(Training::read(args)?) };
+    let judged = rows(&samples);
     let mut sets = vec![predictor.predictions(&samples)];
     if let Some(path) = &args.predictions {
-        let text = write_predictions(&rows(&samples), &sets[0]).map_err(|e| vec![e.to_string()])?;
+        let text = write_predictions(&judged, &sets[0]).map_err(|e| vec![e.to_string()])?;
         std::fs::write(path, text).map_err(|e| vec![format!("{}: {e}", path.display())])?;
     }
-    sets.extend(retrained(args, &predictor, &samples)?);
+    if let (Some(training), Some(seeds)) = (&training, args.seeds) {
+        for ix in 1..seeds {
+            let trained = training.learn(&training.samples, predictor.summary.seed.wrapping_add(ix))?;
+            sets.push(trained.predictor.predictions(&samples));
+        }
+    }
     let dev = dev.map(|dev| (rows(&dev), predictor.predictions(&dev)));
     let settings =
         eval::Settings { resamples: args.resamples, seed: args.seed, threads: outcomes::threads(), pair: None };
     let dev = dev.as_ref().map(|(rows, predictions)| (rows.as_slice(), predictions));
-    let mut report = eval::evaluate(&rows(&samples), &sets, dev, &settings).map_err(|e| vec![e.to_string()])?;
-    if args.html.is_some() && !args.train_data.is_empty() {
-        report.figures.efficiency = Some(efficiency(args, &predictor, &samples, &settings)?);
-    }
+    let mut report = eval::evaluate(&judged, &sets, dev, &settings).map_err(|e| vec![e.to_string()])?;
     if let Some(path) = &args.html {
+        if let Some(training) = &training {
+            let settings = eval::Settings { resamples: 0, ..settings };
+            let metric = if predictor.models().len() == 2 { "apgr" } else { "hgr" };
+            report.figures.efficiency = Some(training.efficiency(&samples, &judged, metric, &settings)?);
+        }
         let title = format!("Routing with {}", args.model.display());
         let page = eval::html::page(&report, &title, &predictor.summary.notes);
         std::fs::write(path, page).map_err(|e| vec![format!("{}: {e}", path.display())])?;
@@ -78,49 +87,50 @@ pub(super) fn run(args: &EvalArgs) -> Result<(), Failure> {
     print(&table(&report))
 }
 
-/// Predictions of trainings with other seeds.
-fn retrained(args: &EvalArgs, predictor: &Predictor, samples: &[Sample]) -> Result<Vec<Predictions>, Failure> {
-    let Some(seeds) = args.seeds else { return Ok(Vec::new()) };
-    let data = args.data.with(&args.train_data);
-    let training = outcomes::read(&data)?;
-    (1..seeds)
-        .map(|ix| {
-            let trained = train::learn(&training, &data, predictor.summary.seed.wrapping_add(ix), None)?;
-            Ok(trained.predictor.predictions(samples))
-        })
-        .collect()
+/// The rows that the model was trained on, to train again.
+struct Training {
+    data: DataArgs,
+    samples: Vec<Sample>,
 }
 
-/// What fewer training rows would have given: a tenth, a quarter, a half and all of them, three trainings each.
-fn efficiency(
-    args: &EvalArgs,
-    predictor: &Predictor,
-    samples: &[Sample],
-    settings: &eval::Settings,
-) -> Result<Efficiency, Failure> {
-    let data = args.data.with(&args.train_data);
-    let training = outcomes::read(&data)?;
-    let settings = eval::Settings { resamples: 0, ..settings.clone() };
-    let metric = if predictor.models().len() == 2 { "apgr" } else { "hgr" };
-    let mut points = Vec::new();
-    for share in [0.1, 0.25, 0.5, 1.0] {
-        let count = (training.len() as f64 * share) as usize;
-        let mut values = Vec::new();
-        for seed in 0..3 {
-            let mut part = training.clone();
-            Rng::new(seed).shuffle(&mut part);
-            // A part that is too small to train on has no point.
-            let Ok(trained) = train::learn(&part[..count], &data, seed, None) else { continue };
-            let predicted = trained.predictor.predictions(samples);
-            let report =
-                eval::evaluate(&rows(samples), &[predicted], None, &settings).map_err(|e| vec![e.to_string()])?;
-            values.extend(report.metrics.named().iter().find(|(name, _)| *name == metric).and_then(|(_, v)| **v));
-        }
-        if let Some(spread) = Spread::of(values) {
-            points.push((count, spread.mean, spread.min, spread.max));
-        }
+impl Training {
+    fn read(args: &EvalArgs) -> Result<Self, Failure> {
+        let data = args.data.with(&args.train_data);
+        let samples = outcomes::read(&data)?;
+        Ok(Self { data, samples })
     }
-    Ok(Efficiency { metric: metric.to_owned(), points })
+
+    fn learn(&self, samples: &[Sample], seed: u64) -> Result<Trained, Failure> {
+        train::learn(samples, &self.data, seed, None)
+    }
+
+    /// What fewer training rows would have given: a tenth, a quarter, a half and all of them, three trainings each.
+    fn efficiency(
+        &self,
+        samples: &[Sample],
+        judged: &[Row],
+        metric: &str,
+        settings: &eval::Settings,
+    ) -> Result<Efficiency, Failure> {
+        let mut points = Vec::new();
+        for share in [0.1, 0.25, 0.5, 1.0] {
+            let count = (self.samples.len() as f64 * share) as usize;
+            let mut values = Vec::new();
+            for seed in 0..3 {
+                let mut part = self.samples.clone();
+                Rng::new(seed).shuffle(&mut part);
+                // A part that is too small to train on has no point.
+                let Ok(trained) = self.learn(&part[..count], seed) else { continue };
+                let predicted = trained.predictor.predictions(samples);
+                let report = eval::evaluate(judged, &[predicted], None, settings).map_err(|e| vec![e.to_string()])?;
+                values.extend(report.metrics.named().iter().find(|(name, _)| *name == metric).and_then(|(_, v)| **v));
+            }
+            if let Some(spread) = Spread::of(values) {
+                points.push((count, spread.mean, spread.min, spread.max));
+            }
+        }
+        Ok(Efficiency { metric: metric.to_owned(), points })
+    }
 }
 
 fn rows(samples: &[Sample]) -> Vec<Row> {

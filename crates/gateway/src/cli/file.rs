@@ -1,10 +1,12 @@
-//! Which configuration a command means: `--config`, `$WAYPOST_CONFIG`, `./waypost.yaml`, else what the environment has.
+//! The files of commands: which configuration one means (`--config`, `$WAYPOST_CONFIG`, `./waypost.yaml`, else what the
+//! environment has), and results that are written whole.
 
 use super::{ConfigArg, Failure};
 use crate::reload;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use waypost_core::config::{self, Config, Storage};
 
@@ -53,4 +55,20 @@ fn ollama_models() -> Option<Vec<String>> {
     let tags: serde_json::Value = serde_json::from_slice(body).ok()?;
     let names = tags["models"].as_array()?.iter().filter_map(|m| m["name"].as_str());
     Some(names.map(str::to_owned).collect())
+}
+
+/// Writes a file whole or not at all: a gateway or another command may read it at any time.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    });
+    written.map_err(|e| {
+        let _ = std::fs::remove_file(&beside);
+        vec![format!("{}: {e}", path.display())]
+    })
 }

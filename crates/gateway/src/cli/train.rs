@@ -1,7 +1,7 @@
 //! `waypost train`: from outcome files to a model file, with what cross-validation says of it.
 
 use super::outcomes::{self, DataArgs};
-use super::{Failure, print};
+use super::{Failure, file, print};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
@@ -44,13 +44,14 @@ pub(super) fn run(args: &TrainArgs) -> Result<(), Failure> {
         confidence: args.confidence,
     });
     let trained = learn(&samples, &args.data, args.seed, wanted.as_ref())?;
-    write_atomically(&args.out, &trained.predictor.write())?;
+    let bytes = trained.predictor.write();
+    file::replace(&args.out, &bytes)?;
     let summary = &trained.predictor.summary;
     if args.json {
         let text = serde_json::to_string_pretty(summary).map_err(|e| vec![e.to_string()])?;
         return print(&(text + "\n"));
     }
-    print(&table(summary, &args.out, trained.predictor.write().len()))
+    print(&table(summary, &args.out, bytes.len()))
 }
 
 /// Trains with a progress bar.
@@ -84,15 +85,6 @@ pub(super) fn learn(
     };
     bar.finish_and_clear();
     trained
-}
-
-/// Writes a file whole or not at all: a gateway may read it at any time.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let said = |e: std::io::Error| vec![format!("{}: {e}", path.display())];
-    std::fs::write(&beside, bytes).map_err(said)?;
-    std::fs::rename(&beside, path).map_err(said)
 }
 
 fn table(summary: &Summary, path: &Path, bytes: usize) -> String {

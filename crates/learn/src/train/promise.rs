@@ -106,7 +106,7 @@ fn certify(
 
 /// The cheapest model that is not predicted to be worse than the reference by more than `tolerance`; the reference, where
 /// none is.
-pub fn pick(quality: &[f64], cost: &[f64], reference: usize, tolerance: f64) -> usize {
+fn pick(quality: &[f64], cost: &[f64], reference: usize, tolerance: f64) -> usize {
     let enough = |m: &usize| *m == reference || quality[*m] >= quality[reference] - tolerance;
     (0..quality.len()).filter(enough).min_by(|a, b| cost[*a].total_cmp(&cost[*b])).unwrap_or(reference)
 }

@@ -148,22 +148,6 @@ fn append(file: &mut File, line: &impl Serialize) -> std::io::Result<()> {
     file.write_all(&line)
 }
 
-/// Writes a file whole or not at all.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    });
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&beside);
-        vec![format!("{}: {e}", path.display())]
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ mod sandbox;
 mod show;
 
 use super::demo::progress_on_stderr;
-use super::{ConfigArg, Failure, pretty, print};
+use super::{ConfigArg, Failure, file, pretty, print};
 use calls::{Calls, Done};
 use clap::Args;
 use futures_util::{StreamExt, stream};
@@ -265,7 +265,7 @@ impl Session<'_> {
         }
         if !entries.is_empty() {
             let outcomes = show::outcomes(&self.tasks, entries).map_err(|e| vec![e.to_string()])?;
-            journal::replace(&self.out, &outcomes)?;
+            file::replace(&self.out, outcomes.as_bytes())?;
             eprintln!("outcomes: {}", self.out.display());
         }
         let profiles = rank::rank(&show::trials(&self.tasks, entries));
